@@ -1,0 +1,93 @@
+# Every chore. `make help` lists them.
+
+SHELL := /bin/bash
+export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+BIN := .venv/bin
+UV := $(BIN)/uv --system-certs pip install --quiet --python $(BIN)/python
+LOCK := --require-hashes --no-deps -r
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Stamps: an environment is made again when what it is made from has changed.
+.venv/.bootstrap: requirements/bootstrap.txt
+	@echo "creating .venv"
+	@test -x $(BIN)/python || python3 -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(LOCK) requirements/bootstrap.txt
+	@touch $@
+
+.venv/.gateway: .venv/.bootstrap requirements/gateway.txt setup.cfg
+	@echo "installing the gateway"
+	@$(UV) $(LOCK) requirements/gateway.txt
+	@$(UV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.test: .venv/.gateway requirements/test.txt
+	@echo "installing exporters, clients and test tools (TensorFlow is among them: half a gigabyte)"
+	@$(UV) $(LOCK) requirements/test.txt
+	@touch $@
+
+.PHONY: run
+run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRPC, go on serving until Ctrl-C
+	@$(BIN)/epm serve & gateway=$$!; trap 'wait $$gateway' INT TERM; \
+	$(BIN)/epm predict examples/employees.csv --wait 120 || { kill $$gateway; wait $$gateway; exit 1; }; \
+	echo; echo "serving gRPC on 127.0.0.1:8500, HTTP on 127.0.0.1:8501; Ctrl-C ends it"; wait $$gateway
+
+.PHONY: test
+test: .venv/.test system-packages lint  ## lint, then all tests but those marked slow
+	$(BIN)/python -m pytest -m "not slow"
+
+.PHONY: test-slow
+test-slow: .venv/.test system-packages  ## the tests marked slow
+	$(BIN)/python -m pytest -m slow
+
+.PHONY: system-packages
+system-packages:
+	@missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $$(cat tests/system-packages.txt) 2>/dev/null \
+	  | awk '$$1 == "installed" { print $$2 }' | grep -vxFf - tests/system-packages.txt); \
+	if [ -n "$$missing" ]; then \
+	  root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -y -qq $$missing; \
+	fi
+
+.PHONY: lint
+lint: .venv/.test  ## format, lint, types, floors of the design, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+
+.PHONY: format
+format: .venv/.test  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: models
+models: .venv/.test  ## train and export again what is committed in model_repo/ and examples/
+	$(BIN)/epm-export train performance_model --version 1 --replace
+	$(BIN)/epm-export sample --out examples/employees.csv
+	$(BIN)/epm-export verify model_repo
+
+.PHONY: performance
+performance: .venv/.test  ## measure gateway and echo side by side, write docs/performance.md
+	$(BIN)/python -m loadtest.performance
+
+.PHONY: coverage
+coverage: .venv/.test system-packages  ## tests with coverage
+	$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report
+
+.PHONY: proto
+proto: .venv/.test  ## generate serving/stubs from protos/
+	$(BIN)/python protos/generate.py
+
+.PHONY: locks
+locks: .venv/.bootstrap  ## resolve requirements/*.txt again, under requirements/pins.in
+	$(BIN)/python requirements/lock.py
+
+.PHONY: clean
+clean:  ## remove everything that was made here
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage local_repo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+"""Resolves the locks beside this file, under the pins in pins.in (`make locks`)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+UV = [str(Path(sys.executable).parent / "uv"), "--system-certs", "--quiet", "pip", "compile", "--generate-hashes"]
+STYLE = ["--no-header", "--no-annotate", "--python-version", "3.11"]
+LOCKS = {
+    "bootstrap": ["requirements/bootstrap.in"],
+    "gateway": ["setup.cfg", "-c", "requirements/pins.in"],
+    "test": ["setup.cfg", "--all-extras", "-c", "requirements/pins.in", "-c", "requirements/gateway.txt"],
+}
+
+for name, source in LOCKS.items():
+    print(f"requirements/{name}.txt", flush=True)
+    command = [*UV, *source, *STYLE, "-o", f"requirements/{name}.txt"]
+    subprocess.run(command, cwd=HERE.parent, check=True)  # noqa: S603 (our own arguments)

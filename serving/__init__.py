@@ -1,0 +1,1 @@
+"""The feature gateway: raw facts in over gRPC, predictions out."""

@@ -1,0 +1,218 @@
+"""What a model version promises: raw inputs, feature program, graph inputs, typed outputs, provenance.
+
+The exporter writes `contract.json` when the model is trained, the gateway does what stands in it: that is why training and
+serving cannot drift apart. Values here are plain data; what the operations of a program do stands in `serving.features`.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from serving.errors import ContractError
+
+FORMAT = 1
+
+
+class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of everything in a contract: immutable, and an unknown or missing field is an error."""
+
+
+class Text(_Value, frozen=True):
+    """A text for people, in both languages."""
+
+    en: str
+    zh: str
+
+
+class NumberInput(_Value, frozen=True, tag_field="type", tag="number"):
+    """A raw numeric column."""
+
+    name: str
+    title: Text
+    unit: str
+    low: float | None = None
+    """Physical bounds, inclusive: a value outside is an error of the caller."""
+    high: float | None = None
+    seen: tuple[float, float] | None = None
+    """Smallest and largest value in the training rows: outside is answered, with a warning."""
+    required: bool = False
+    """Whether a missing value is an error. Otherwise it lowers the coverage."""
+    weight: float = 1.0
+    """Share in the coverage, from the model's importances; relative to the sum over all inputs."""
+    max_age_days: float | None = None
+    """Oldest `as_of` of a stored fact that is still used."""
+
+
+class CategoryInput(_Value, frozen=True, tag_field="type", tag="category"):
+    """A raw column of names. Its code is the position in `categories`; `len(categories)` stands for any unknown name."""
+
+    name: str
+    title: Text
+    categories: tuple[str, ...]
+    required: bool = False
+    weight: float = 1.0
+    max_age_days: float | None = None
+
+
+RawInput = NumberInput | CategoryInput
+
+
+class Step(_Value, frozen=True):
+    """One operation of a feature program: reads the values named `inputs`, writes the value named `into`."""
+
+    op: str
+    into: str
+    inputs: tuple[str, ...]
+    params: tuple[float, ...] = ()
+
+
+class Program(_Value, frozen=True, kw_only=True):
+    """A feature program: steps in order, then the values that become the feature matrix, in order."""
+
+    version: int = 1
+    steps: tuple[Step, ...]
+    features: tuple[str, ...]
+
+
+class GraphInput(_Value, frozen=True):
+    """An input tensor of the exported graph: float32[n, *shape]."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class ClassOutput(_Value, frozen=True, tag_field="type", tag="class"):
+    """One of C classes with probabilities: tensors float32[n, C] and int32[n] of the graph."""
+
+    name: str
+    title: Text
+    classes: tuple[str, ...]
+    probabilities: str = "probabilities"
+    label: str = "label"
+
+
+class ProbabilityOutput(_Value, frozen=True, tag_field="type", tag="probability"):
+    """The probability of one event: tensor float32[n] of the graph."""
+
+    name: str
+    title: Text
+    tensor: str
+
+
+class ScalarOutput(_Value, frozen=True, tag_field="type", tag="scalar"):
+    """One number: tensor float32[n] of the graph."""
+
+    name: str
+    title: Text
+    tensor: str
+    unit: str
+
+
+class VectorOutput(_Value, frozen=True, tag_field="type", tag="vector"):
+    """K named numbers: tensor float32[n, K] of the graph."""
+
+    name: str
+    title: Text
+    tensor: str
+    names: tuple[str, ...]
+
+
+class RankingOutput(_Value, frozen=True, tag_field="type", tag="ranking"):
+    """K items to be ordered by score, best first: tensor of scores float32[n, K] of the graph."""
+
+    name: str
+    title: Text
+    tensor: str
+    items: tuple[str, ...]
+
+
+Output = ClassOutput | ProbabilityOutput | ScalarOutput | VectorOutput | RankingOutput
+
+
+class LeftOut(_Value, frozen=True):
+    """An attribute that was in the data and deliberately is no input."""
+
+    name: str
+    reason: str
+
+
+class Provenance(_Value, frozen=True):
+    """Where the model came from."""
+
+    data: str
+    """What the training rows were, in words."""
+    data_sha256: str
+    rows: int
+    code: str
+    """Version of this project that trained it."""
+    algorithm: str
+    seed: int
+    synthetic: bool
+    versions: dict[str, str]
+    """Libraries that trained and exported it."""
+
+
+class Contract(_Value, frozen=True):
+    """The whole promise of one version of one model."""
+
+    format: int
+    model: str
+    entity_type: str
+    title: Text
+    inputs: tuple[RawInput, ...]
+    program: Program
+    tensors: tuple[GraphInput, ...]
+    outputs: tuple[Output, ...]
+    min_coverage: float
+    """Below this share of its inputs an answer is marked `low_coverage`."""
+    left_out: tuple[LeftOut, ...]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        names = [raw.name for raw in self.inputs]
+        _check(self.format == FORMAT, f"format is {self.format}, this gateway reads format {FORMAT}")
+        _check(len(set(names)) == len(names), "two inputs bear the same name")
+        _check(not set(names) & {tensor.name for tensor in self.tensors}, "an input bears the name of a graph input")
+        _check(len(self.inputs) > 0 and len(self.outputs) > 0, "inputs and outputs cannot be empty")
+        _check(sum(raw.weight for raw in self.inputs) > 0, "the weights of the inputs sum to 0")
+        _check(all(raw.weight >= 0 for raw in self.inputs), "an input has a negative weight")
+        classes = [output for output in self.outputs if isinstance(output, ClassOutput)]
+        _check(len(classes) <= 1, "a model has at most one output of classes")
+        _check(all(len(output.classes) > 1 for output in classes), "an output of classes has at least two of them")
+        known = set(names)
+        for step in self.program.steps:
+            for name in step.inputs:
+                _check(name in known, f"step {step.into!r} reads {name!r}, which nothing before it writes")
+            _check(step.into not in known, f"{step.into!r} is written twice")
+            known.add(step.into)
+        for name in self.program.features:
+            _check(name in known, f"feature {name!r} is written by no step")
+        _check(
+            any(tensor.shape == (len(self.program.features),) for tensor in self.tensors),
+            f"no graph input takes the {len(self.program.features)} features of the program",
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Contract":
+        """Read a contract. Raises ContractError with the path of the first field that is wrong."""
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ContractError(f"contract.json: {error}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> "Contract":
+        """Read `contract.json`. Raises ContractError, also when there is no such file."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except OSError as error:
+            raise ContractError(f"contract.json: {error.strerror}") from error
+
+    def to_json(self) -> bytes:
+        """The same contract always gives the same bytes."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)  # msgspec adds the path and raises ValidationError

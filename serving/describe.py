@@ -1,0 +1,97 @@
+"""`epm models`: what is in a model repository, and what an application may send to a model."""
+
+import json
+import sys
+from pathlib import Path
+
+from serving import table
+from serving.contract import CategoryInput, Contract, RawInput
+from serving.errors import EpmError, NotFound
+from serving.repository.versions import check_digests
+
+
+def newest(root: Path, model: str) -> tuple[int, Contract]:
+    """Number and contract of the newest version on disk whose contract can be read. Raises NotFound."""
+    folder = root / model
+    versions = sorted((int(p.name) for p in folder.glob("*") if p.is_dir() and p.name.isdigit()), reverse=True)
+    for version in versions:
+        try:
+            return version, Contract.load(folder / str(version) / "contract.json")
+        except EpmError as error:
+            print(f"{model} version {version}: {error.message}", file=sys.stderr)
+    known = ", ".join(sorted(p.name for p in root.glob("*") if p.is_dir())) or "none"
+    raise NotFound(f"no model {model!r} in {root}; models there: {known}")
+
+
+def listing(root: Path) -> str:
+    """A table of all versions of all models."""
+    rows = []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        for version in sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda p: int(p.name)):
+            try:
+                check_digests(version)
+                contract = Contract.load(version / "contract.json")
+                outputs = ", ".join(output.name for output in contract.outputs)
+                rows.append([folder.name, version.name, contract.entity_type, str(len(contract.inputs)), outputs, "ok"])
+            except EpmError as error:
+                rows.append([folder.name, version.name, "", "", "", error.message])
+    header = ["model", "version", "of a", "inputs", "outputs", "files"]
+    return "\n".join(table.lines(header, rows, [False, True, False, True, False, False]))
+
+
+def describe(root: Path, model: str) -> str:
+    """Everything an application may send to a model and what comes back, with an example."""
+    version, contract = newest(root, model)
+    rows = []
+    for raw in contract.inputs:
+        if isinstance(raw, CategoryInput):
+            kind, expected = "text", " | ".join(raw.categories)
+        else:
+            kind = "number"
+            low = "" if raw.low is None else f"{raw.low:g}"
+            high = "" if raw.high is None else f"{raw.high:g}"
+            expected = f"{low}..{high} {raw.unit}"
+        share = raw.weight / sum(other.weight for other in contract.inputs)
+        need = "required" if raw.required else "may be missing"
+        rows.append([raw.name, kind, expected, need, f"{share:.1%}", f"{raw.title.en} {raw.title.zh}"])
+    header = ["column", "type", "values", "", "weight", "meaning"]
+    columns = table.lines(header, rows, [False, False, False, False, True, False])
+    ready = ", ".join(f"{tensor.name} float32[n, {', '.join(map(str, tensor.shape))}]" for tensor in contract.tensors)
+    outputs = []
+    for output in contract.outputs:
+        classes = " | ".join(getattr(output, "classes", getattr(output, "names", getattr(output, "items", ()))))
+        tag = type(output).__struct_config__.tag
+        outputs.append(
+            f"  {output.name} ({tag}{': ' if classes else ''}{classes}): {output.title.en} {output.title.zh}"
+        )
+    left_out = [f"  {left.name}: {left.reason}" for left in contract.left_out]
+    example = {"inputs": {raw.name: [_example(raw)] for raw in contract.inputs}}
+    return "\n".join(
+        [
+            f"{model} version {version}: {contract.title.en} {contract.title.zh}",
+            f"one row is one {contract.entity_type}",
+            "",
+            *columns,
+            "",
+            f"Below a coverage of {contract.min_coverage:.0%} (the weights of what was given) an answer is marked low_coverage.",
+            "Missing is: a column left out, NaN, null, an empty text.",
+            "",
+            f"Instead of columns, the graph's own inputs: {ready}: {', '.join(contract.program.features)}",
+            "",
+            "Answers:",
+            *outputs,
+            "",
+            "Deliberately no inputs:",
+            *(left_out or ["  none"]),
+            "",
+            "Example (REST; the same names over gRPC):",
+            f"  curl -s http://localhost:8501/v1/models/{model}:predict -d '{json.dumps(example, ensure_ascii=False)}'",
+        ]
+    )
+
+
+def _example(raw: RawInput) -> object:
+    if isinstance(raw, CategoryInput):
+        return raw.categories[0]
+    low, high = raw.seen or (raw.low or 0.0, raw.high or 1.0)
+    return round((low + high) / 2, 2)

@@ -1,0 +1,89 @@
+"""One hierarchy of errors; every class knows its gRPC status, every protocol translates it in one place."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Canonical status codes (https://grpc.io/docs/guides/status-codes/), without importing grpc."""
+
+    CANCELLED = 1
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class EpmError(Exception):
+    """What went wrong, in words for the caller. `field` names the input it is about, empty when there is none."""
+
+    status = Status.INTERNAL
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class InvalidInput(EpmError):
+    """The request cannot be answered as it is: the caller has to change it."""
+
+    status = Status.INVALID_ARGUMENT
+
+    @classmethod
+    def cell(cls, field: str, came: str, expected: str) -> "InvalidInput":
+        """The usual sentence: which field, what came, what was expected. A name from outside is cut to a bearable length."""
+        field = field[:100]
+        return cls(f"{field}: got {came}, expected {expected}", field=field)
+
+
+class NotFound(EpmError):
+    """No such model, version or label."""
+
+    status = Status.NOT_FOUND
+
+
+class NotReady(EpmError):
+    """The model or the gateway is not ready (yet, or any more): try again, or elsewhere."""
+
+    status = Status.UNAVAILABLE
+
+
+class Overloaded(EpmError):
+    """A limit on work in progress is reached. Said at once; nothing is queued."""
+
+    status = Status.RESOURCE_EXHAUSTED
+
+
+class TooLate(EpmError):
+    """The caller's deadline has passed before work on the answer began."""
+
+    status = Status.DEADLINE_EXCEEDED
+
+
+class Unsupported(EpmError):
+    """A well-formed request for something that this model or gateway does not do."""
+
+    status = Status.UNIMPLEMENTED
+
+
+class PreconditionFailed(EpmError):
+    """What the request needs is not set up here (for example: entity ids without an online store)."""
+
+    status = Status.FAILED_PRECONDITION
+
+
+class ContractError(EpmError):
+    """A model version on disk that does not keep its promises: broken, incomplete, changed, or answering wrongly."""
+
+    status = Status.FAILED_PRECONDITION
+
+
+class SettingsError(EpmError):
+    """A knob with a value it cannot have."""
+
+    status = Status.INVALID_ARGUMENT

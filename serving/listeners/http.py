@@ -1,0 +1,169 @@
+"""HTTP: metrics, probes, and REST of both protocol families."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from serving.errors import EpmError, InvalidInput, Status
+from serving.listeners.defects import defect
+from serving.pipeline import Pipeline
+from serving.protocols.json_values import dump
+from serving.protocols.method import Call
+from serving.protocols.rest_kserve import RestKServe
+from serving.protocols.rest_tf import RestTf
+from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger("epm.http")
+
+HTTP_STATUS = {
+    Status.INVALID_ARGUMENT: 400,
+    Status.NOT_FOUND: 404,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.FAILED_PRECONDITION: 412,
+    Status.UNIMPLEMENTED: 501,
+    Status.UNAVAILABLE: 503,
+    Status.DEADLINE_EXCEEDED: 504,
+}
+"""As google.rpc.Code maps to HTTP."""
+
+JSON = "application/json"
+MODEL_V1 = r"/v1/models/{model:[^/:]+}"
+VERSION_V1 = r"/versions/{version:\d{1,18}}"
+LABEL_V1 = r"/labels/{label:[^/:]+}"
+MODEL_V2 = r"/v2/models/{model:[^/]+}"
+VERSION_V2 = r"/versions/{version:\d{1,18}}"
+
+Answer = Callable[[bytes, Call, dict[str, Any]], Awaitable[bytes]]
+
+
+class HttpListener:
+    """The HTTP port. Starts before the first model is loaded, so that probes are answered from the beginning."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, metrics: Metrics) -> None:
+        from aiohttp import web  # 0.2 s, needed only where a gateway runs
+
+        self._web = web
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._tf, self._kserve = RestTf(pipeline), RestKServe(pipeline)
+        app = web.Application(client_max_size=settings.max_message_bytes)
+        app.add_routes(self._operations() + self._v1() + self._v2())
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that was bound. Raises OSError when it cannot be."""
+        await self._runner.setup()
+        await self._web.TCPSite(self._runner, host, port).start()
+        return self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Finish what is running, then leave."""
+        await self._runner.cleanup()
+
+    def _operations(self) -> list["web.RouteDef"]:
+        get = self._web.get
+        return [
+            get("/metrics", self._exposition),
+            get("/livez", self._probe(lambda: True)),
+            get("/readyz", self._probe(lambda: self._pipeline.ready)),
+            get("/v2/health/live", self._probe(lambda: True)),
+            get("/v2/health/ready", self._probe(lambda: self._pipeline.ready)),
+        ]
+
+    def _v1(self) -> list["web.RouteDef"]:
+        get, post, tf = self._web.get, self._web.post, self._tf
+        routes = []
+        for chosen in ("", VERSION_V1, LABEL_V1):
+            path = MODEL_V1 + chosen
+            predict = self._handler("rest_tf", "predict", lambda body, call, at: tf.predict(body, call, **at))
+            status = self._handler("rest_tf", "status", _plain(lambda body, at: tf.status(**at)))
+            metadata = self._handler("rest_tf", "metadata", _plain(lambda body, at: tf.metadata(**at)))
+            routes += [post(path + ":predict", predict), get(path, status), get(path + "/metadata", metadata)]
+        return routes
+
+    def _v2(self) -> list["web.RouteDef"]:
+        get, post, v2 = self._web.get, self._web.post, self._kserve
+        server = self._handler("rest_kserve", "server", _plain(lambda body, at: v2.server()))
+        index = self._handler("rest_kserve", "index", _plain(lambda body, at: v2.index(body)))
+        routes = [get("/v2", server), post("/v2/repository/index", index)]
+        for chosen in ("", VERSION_V2):
+            path = MODEL_V2 + chosen
+            infer = self._handler("rest_kserve", "infer", lambda body, call, at: v2.infer(body, call, **_v2_path(at)))
+            model = self._handler("rest_kserve", "model", _plain(lambda body, at: v2.model(**_v2_path(at))))
+            routes += [post(path + "/infer", infer), get(path, model), get(path + "/ready", self._model_ready)]
+        return routes
+
+    def _handler(self, protocol: str, method: str, answer: Answer) -> Any:
+        response, refusal = self._web.Response, self._web.HTTPException
+
+        async def handle(request: "web.Request") -> "web.Response":
+            began, call, outcome = time.perf_counter(), Call(None), "CANCELLED"
+            try:
+                if "Inference-Header-Content-Length" in request.headers:
+                    raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
+                body = await answer(await request.read(), call, _path(request))
+                outcome = "OK"
+                return response(body=body, content_type=JSON)
+            except EpmError as error:
+                outcome = error.status.name
+                return response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)
+            except refusal:  # too large a body: aiohttp knows what to say
+                outcome = "RESOURCE_EXHAUSTED"
+                raise
+            except Exception:
+                outcome = "INTERNAL"
+                failure = defect(log, method)
+                return response(status=500, body=_error(failure), content_type=JSON)
+            finally:
+                self._metrics.finished((protocol, method), call.model, outcome, time.perf_counter() - began)
+
+        return handle
+
+    async def _exposition(self, request: "web.Request") -> "web.Response":
+        content_type = "text/plain; version=0.0.4; charset=utf-8"
+        return self._web.Response(body=self._metrics.text(), headers={"Content-Type": content_type})
+
+    def _probe(self, holds: Callable[[], bool]) -> Any:
+        async def handle(request: "web.Request") -> "web.Response":
+            good = holds()
+            return self._web.Response(status=200 if good else 503, text="ok\n" if good else "not ready\n")
+
+        return handle
+
+    async def _model_ready(self, request: "web.Request") -> "web.Response":
+        try:
+            ready = self._kserve.model_ready(**_v2_path(_path(request)))
+        except EpmError as error:
+            return self._web.Response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)
+        return self._web.Response(status=200 if ready else 503)
+
+
+def _plain(answer: Callable[[bytes, dict[str, Any]], bytes]) -> Answer:
+    async def call(body: bytes, _: Call, at: dict[str, Any]) -> bytes:
+        return answer(body, at)
+
+    return call
+
+
+def _path(request: "web.Request") -> dict[str, Any]:
+    """model, version, label from the path."""
+    found = request.match_info
+    version = found.get("version")
+    return {
+        "model": found.get("model"),
+        "version": None if version is None else int(version),
+        "label": found.get("label"),
+    }
+
+
+def _v2_path(at: dict[str, Any]) -> dict[str, Any]:
+    return {"model": at["model"], "version": at["version"]}
+
+
+def _error(error: EpmError) -> bytes:
+    return dump({"error": error.message})

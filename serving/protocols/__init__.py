@@ -1,0 +1,1 @@
+"""Bytes to rows and predictions to bytes, one module a protocol. A protocol knows no backend and no listener."""

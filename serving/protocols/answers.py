@@ -1,0 +1,111 @@
+"""A prediction as named tensors, the same for every protocol that speaks in tensors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.contract import CategoryInput, ClassOutput, Contract, RankingOutput, VectorOutput
+from serving.errors import InvalidInput
+from serving.pipeline import Prediction
+
+MOST_DIMENSIONS = 8
+
+Answer = NDArray[Any] | list[bytes]
+"""Numbers [n, ...], or n texts in UTF-8."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor as metadata describes it: kind is "float32", "float64", "int32" or "text"; shape without n."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...] = ()
+
+
+def column_specs(contract: Contract) -> list[TensorSpec]:
+    """The raw columns a caller may send."""
+    return [TensorSpec(raw.name, "text" if isinstance(raw, CategoryInput) else "float64") for raw in contract.inputs]
+
+
+def graph_specs(contract: Contract) -> list[TensorSpec]:
+    """The graph's own inputs."""
+    return [TensorSpec(tensor.name, "float32", tensor.shape) for tensor in contract.tensors]
+
+
+def answer_specs(contract: Contract, ready: bool = False) -> list[TensorSpec]:
+    """What comes back; `ready`: to a call that sent the graph's own inputs."""
+    specs = []
+    for output in contract.outputs:
+        if isinstance(output, ClassOutput):
+            specs.append(TensorSpec(output.probabilities, "float32", (len(output.classes),)))
+            specs.append(TensorSpec(output.label, "int32"))
+            specs.append(TensorSpec(output.name, "text"))
+            specs.append(TensorSpec("margin", "float32"))
+        elif isinstance(output, VectorOutput):
+            specs.append(TensorSpec(output.tensor, "float32", (len(output.names),)))
+        elif isinstance(output, RankingOutput):
+            specs.append(TensorSpec(output.tensor, "float32", (len(output.items),)))
+        else:
+            specs.append(TensorSpec(output.tensor, "float32"))
+    return specs if ready else [*specs, TensorSpec("coverage", "float32"), TensorSpec("warnings", "text")]
+
+
+def answers(prediction: Prediction) -> dict[str, Answer]:
+    """All outputs by name, in the order of `answer_specs`."""
+    out: dict[str, Answer] = {}
+    for output in prediction.served.contract.outputs:
+        if isinstance(output, ClassOutput):
+            label = prediction.tensors[output.label].reshape(-1)
+            out[output.probabilities] = prediction.tensors[output.probabilities]
+            out[output.label] = label
+            names = prediction.served.class_names
+            out[output.name] = [names[index] for index in label.tolist()]
+            out["margin"] = prediction.margins
+        else:
+            out[output.tensor] = prediction.tensors[output.tensor]
+    if prediction.coverage is not None:
+        out["coverage"] = prediction.coverage
+        out["warnings"] = row_warnings(prediction)
+    return out
+
+
+def row_warnings(prediction: Prediction) -> list[bytes]:
+    """For each row its warnings, comma-separated: `low_coverage,unknown_category:department`; empty when there are none."""
+    if not prediction.warnings:
+        return [b""] * prediction.rows
+    texts: list[list[str]] = [[] for _ in range(prediction.rows)]
+    for warning in prediction.warnings:
+        text = f"{warning.code}:{warning.column}" if warning.column else str(warning.code)
+        for row in warning.rows.tolist():
+            texts[row].append(text)
+    return [",".join(text).encode() for text in texts]
+
+
+def select(available: Mapping[str, Answer], wanted: Iterable[str]) -> dict[str, Answer]:
+    """The outputs a caller asked for by name, all when it named none. Raises InvalidInput for an unknown one."""
+    chosen = {}
+    for name in wanted:
+        if name not in available:
+            raise InvalidInput.cell(name, "an unknown output", f"one of {', '.join(available)}")
+        chosen[name] = available[name]
+    return chosen or dict(available)
+
+
+def as_column(name: str, tensor: NDArray[Any], ready: Mapping[str, tuple[int, ...]]) -> NDArray[Any]:
+    """A tensor by name: a graph input stays as it is, a raw column must be [n] or [n, 1]."""
+    if tensor.ndim == 1 or name in ready:
+        return tensor
+    if tensor.ndim == 2 and tensor.shape[1] == 1:
+        return tensor.reshape(-1)
+    raise InvalidInput.cell(name, f"shape {list(tensor.shape)}", "[n] or [n, 1]")
+
+
+def elements(shape: list[int], name: str) -> int:
+    """How many elements a shape has. Raises InvalidInput for a negative size and for too many dimensions."""
+    if len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
+        raise InvalidInput.cell(name, f"shape {shape[:10]}", f"up to {MOST_DIMENSIONS} sizes of 0 or more")
+    return int(np.prod(shape, dtype=object))

@@ -1,0 +1,141 @@
+"""The gateway's own protocol, epm.v1.PredictionService (protos/epm/v1/prediction.proto)."""
+
+from typing import Any
+
+import numpy as np
+
+from serving.contract import ClassOutput, ProbabilityOutput, RankingOutput, ScalarOutput
+from serving.errors import EpmError, InvalidInput, PreconditionFailed
+from serving.features.rows import Cells
+from serving.pipeline import Pipeline, Prediction
+from serving.protocols.answers import elements
+from serving.protocols.details import status
+from serving.protocols.method import Call, Service, Stream, Unary, parse
+from serving.repository.served import ServedModel
+from serving.stubs.epm.v1 import prediction_pb2 as v1
+
+
+class Epm:
+    """The methods of the service, from bytes to bytes."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def services(self) -> list[Service]:
+        """What a listener registers."""
+        methods: dict[str, Unary | Stream] = {
+            "Predict": Unary(self.predict),
+            "StreamPredict": Stream(self.predict, self.failure),
+        }
+        return [Service("epm.v1.PredictionService", "epm", methods)]
+
+    async def predict(self, body: bytes, call: Call) -> bytes:
+        """PredictRequest -> PredictResponse."""
+        request = parse(v1.PredictRequest, body)
+        served = call.served = self._resolve(request.model)
+        prediction = await self._pipeline.predict(served, _inputs(request, served), call.deadline)
+        return _response(request.request_id, prediction).SerializeToString(deterministic=True)
+
+    def failure(self, body: bytes, error: EpmError) -> bytes:
+        """The answer to a message of a stream that cannot be answered."""
+        response = v1.PredictResponse()
+        try:
+            response.request_id = parse(v1.PredictRequest, body).request_id
+        except InvalidInput:
+            pass
+        response.error.CopyFrom(status(error))
+        return response.SerializeToString(deterministic=True)
+
+    def _resolve(self, model: v1.ModelRef) -> ServedModel:
+        if not model.name:
+            raise InvalidInput.cell("model.name", "nothing", "the name of a model")
+        choice = model.WhichOneof("version_choice")
+        version = model.version if choice == "version" else None
+        label = model.label if choice == "label" else None
+        return self._pipeline.repository.resolve(model.name, version, label)
+
+
+def _inputs(request: v1.PredictRequest, served: ServedModel) -> dict[str, Cells]:
+    if request.HasField("entities"):
+        raise PreconditionFailed("entities: this gateway has no online store: send columns", field="entities")
+    inputs: dict[str, Cells] = {}
+    for column in request.columns:
+        if column.name in inputs:
+            raise InvalidInput.cell(column.name, "the same column twice", "each once")
+        if column.name in served.graph_inputs:
+            raise InvalidInput.cell(column.name, "a ready tensor among the columns", "it in `tensors`")
+        inputs[column.name] = _cells(column)
+    for tensor in request.tensors:
+        if tensor.name not in served.graph_inputs:
+            raise InvalidInput.cell(tensor.name, "no ready tensor", f"one of {', '.join(served.graph_inputs)}")
+        inputs[tensor.name] = _ready(tensor)
+    return inputs
+
+
+def _cells(column: v1.Column) -> Cells:
+    """A column's cells with what its bitmap says is missing. Raises InvalidInput."""
+    kind = column.WhichOneof("values")
+    cells: Any
+    if kind == "doubles":
+        cells = np.array(column.doubles.values, np.float64)
+    elif kind == "int64s":
+        cells = np.array(column.int64s.values, np.float64)
+    elif kind == "strings":
+        cells = list(column.strings.values)
+    elif kind == "history":
+        raise InvalidInput.cell(column.name, "a history", "one value a row: the model takes no history")
+    else:
+        raise InvalidInput.cell(column.name, "no values", "doubles, int64s or strings")
+    if column.validity:
+        given = _given(column.name, column.validity, len(cells))
+        if kind == "strings":
+            return [cell if here else "" for cell, here in zip(cells, given, strict=True)]
+        cells[~given] = np.nan
+    return cells
+
+
+def _given(name: str, bitmap: bytes, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    if len(bitmap) != (n + 7) // 8:
+        raise InvalidInput.cell(name, f"a validity bitmap of {len(bitmap)} bytes", f"{(n + 7) // 8} for {n} cells")
+    return np.unpackbits(np.frombuffer(bitmap, np.uint8), count=n, bitorder="little").astype(bool)
+
+
+def _ready(tensor: v1.Tensor) -> Cells:
+    values = np.array(tensor.values, np.float32)
+    shape = list(tensor.shape)
+    if elements(shape, tensor.name) != len(values):
+        raise InvalidInput.cell(tensor.name, f"{len(values)} values for shape {shape}", "as many as the shape says")
+    return values.reshape(shape)
+
+
+def _response(request_id: str, prediction: Prediction) -> v1.PredictResponse:
+    served = prediction.served
+    response = v1.PredictResponse(request_id=request_id, model_name=served.name, model_version=served.version)
+    for output in served.contract.outputs:
+        made = response.outputs.add(name=output.name)
+        if isinstance(output, ClassOutput):
+            classes = made.classes
+            classes.classes.extend(output.classes)
+            classes.probabilities.extend(prediction.tensors[output.probabilities].reshape(-1).tolist())
+            classes.label.extend(prediction.tensors[output.label].reshape(-1).tolist())
+            classes.margin.extend(prediction.margins.tolist())
+            continue
+        values = prediction.tensors[output.tensor]
+        if isinstance(output, ProbabilityOutput):
+            made.probability.values.extend(values.reshape(-1).tolist())
+        elif isinstance(output, ScalarOutput):
+            made.scalar.values.extend(values.reshape(-1).tolist())
+        elif isinstance(output, RankingOutput):
+            order = np.argsort(-values, axis=1, kind="stable").astype(np.int32)
+            made.ranking.items.extend(output.items)
+            made.ranking.order.extend(order.reshape(-1).tolist())
+            made.ranking.scores.extend(np.take_along_axis(values, order, axis=1).reshape(-1).tolist())
+        else:
+            made.vector.names.extend(output.names)
+            made.vector.values.extend(values.reshape(-1).tolist())
+    if prediction.coverage is not None:
+        response.coverage.extend(prediction.coverage.tolist())
+    for warning in prediction.warnings:
+        code = v1.Warning.Code.Value(warning.code.upper())
+        response.warnings.add(code=code, column=warning.column, rows=warning.rows.tolist())
+    return response

@@ -1,0 +1,70 @@
+"""JSON <-> columns and answers, shared by both REST families."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from serving.errors import InvalidInput
+from serving.features.rows import Cells
+from serving.protocols.answers import Answer, elements
+from serving.repository.served import ServedModel
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """A JSON object; NaN is allowed, as TF Serving allows it. Raises InvalidInput."""
+    try:
+        value = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
+        raise InvalidInput(
+            f"the body: got {len(body)} bytes that are no JSON ({reason}), expected a JSON object"
+        ) from None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"the body: got a {type(value).__name__}, expected a JSON object")
+    return value
+
+
+def cells(served: ServedModel, name: str, values: Any, shape: list[int] | None = None) -> Cells:
+    """The values of one input: a raw column as a list of n cells, a graph input as an array. Raises InvalidInput.
+
+    shape: what the caller declares; None when the nesting of `values` tells.
+    """
+    if not isinstance(values, list):
+        raise InvalidInput.cell(name, f"a {type(values).__name__}", "a list of values, one a row")
+    if name in served.graph_inputs:
+        return _ready(name, values, shape)
+    if values and all(isinstance(value, list) and len(value) == 1 for value in values):
+        values = [value[0] for value in values]
+    if shape is not None:
+        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
+            raise InvalidInput.cell(name, f"shape {shape[:10]}", "[n] or [n, 1]")
+        if elements(shape, name) != len(values):
+            raise InvalidInput.cell(name, f"{len(values)} values for shape {shape}", f"{elements(shape, name)}")
+    return values
+
+
+def as_json(answer: Answer) -> list[Any]:
+    """An answer as nested lists. A float32 becomes the double that equals it, so that it comes back bit for bit."""
+    return [text.decode() for text in answer] if isinstance(answer, list) else answer.tolist()
+
+
+def dump(value: Any) -> bytes:
+    """Compact JSON in UTF-8."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _ready(name: str, values: list[Any], shape: list[int] | None) -> Cells:
+    try:
+        tensor = np.array(values)
+        if tensor.dtype.kind == "O":  # None among the numbers; texts and ragged rows fail below
+            tensor = np.array(values, np.float64)
+        if tensor.dtype.kind not in "fiub":
+            raise TypeError
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInput.cell(name, "values that are no rectangular array of numbers", "numbers only") from None
+    if shape is not None:
+        if elements(shape, name) != tensor.size:
+            raise InvalidInput.cell(name, f"{tensor.size} values for shape {shape[:10]}", f"{elements(shape, name)}")
+        tensor = tensor.reshape(shape)
+    return tensor.astype(np.float32)

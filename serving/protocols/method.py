@@ -1,0 +1,61 @@
+"""What a protocol offers to a listener: methods by path, each from bytes to bytes."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from serving.errors import EpmError, InvalidInput
+from serving.repository.served import ServedModel
+
+
+@dataclass(slots=True)
+class Call:
+    """One call (or one message of a stream) on its way through."""
+
+    deadline: float | None
+    """As `time.monotonic()` counts; None when the caller set none."""
+    served: ServedModel | None = None
+    """Set by the protocol as soon as it is known which model answers: metrics are labelled with nothing else."""
+
+    @property
+    def model(self) -> tuple[str, int] | None:
+        """Name and version of what answers."""
+        return (self.served.name, self.served.version) if self.served else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """A method with one request and one response. `answer` raises EpmError."""
+
+    answer: Callable[[bytes, Call], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A bidirectional method: one answer per message. An error is an answer too, made by `failure`."""
+
+    answer: Callable[[bytes, Call], Awaitable[bytes]]
+    failure: Callable[[bytes, EpmError], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One gRPC service: its full name, the short name that metrics bear, and its methods."""
+
+    name: str
+    protocol: str
+    methods: Mapping[str, Unary | Stream]
+
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], body: bytes) -> M:
+    """Decode a message. Raises InvalidInput when the bytes are not one."""
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        name = kind.DESCRIPTOR.full_name
+        raise InvalidInput(f"the message: got {len(body)} bytes that are no {name}, expected one") from None

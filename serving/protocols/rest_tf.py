@@ -1,0 +1,98 @@
+"""TF Serving's REST API (https://www.tensorflow.org/tfx/serving/api_rest): predict, status, metadata."""
+
+from typing import Any
+
+from google.protobuf import json_format
+
+from serving.errors import InvalidInput
+from serving.features.rows import Cells
+from serving.pipeline import Pipeline
+from serving.protocols.answers import answers
+from serving.protocols.json_values import as_json, cells, dump, parse_object
+from serving.protocols.method import Call
+from serving.protocols.tf_serving import SIGNATURES, TfServing, signatures
+from serving.repository.served import ServedModel
+from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
+
+MEMBERS = {"signature_name", "instances", "inputs"}
+
+
+class RestTf:
+    """The three calls; model, version and label come from the path."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._grpc = TfServing(pipeline)
+
+    async def predict(self, body: bytes, call: Call, model: str, version: int | None, label: str | None) -> bytes:
+        """`instances` (a list of rows) is answered with `predictions`, `inputs` (columns) with `outputs`."""
+        served = call.served = self._pipeline.repository.resolve(model, version, label)
+        request = parse_object(body)
+        unknown = request.keys() - MEMBERS
+        if unknown:
+            raise InvalidInput.cell(min(unknown), "an unknown member", f"one of {', '.join(sorted(MEMBERS))}")
+        if request.get("signature_name", "") not in SIGNATURES:
+            raise InvalidInput.cell(
+                "signature_name", repr(request["signature_name"])[:100], "serving_default or features"
+            )
+        if ("instances" in request) == ("inputs" in request):
+            raise InvalidInput("the body: expected either `instances` or `inputs`")
+        by_row = "instances" in request
+        inputs = _rows(served, request["instances"]) if by_row else _columns(served, request["inputs"])
+        prediction = await self._pipeline.predict(served, inputs, call.deadline)
+        outputs = {name: as_json(answer) for name, answer in answers(prediction).items()}
+        if by_row:
+            rows = zip(*outputs.values(), strict=True)
+            return dump({"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]})
+        return dump({"outputs": outputs})
+
+    def status(self, model: str, version: int | None, label: str | None) -> bytes:
+        """GetModelStatus in protobuf's JSON."""
+        spec = tfs.ModelSpec(name=model)
+        if version is not None:
+            spec.version.value = version
+        elif label is not None:
+            spec.version_label = label
+        return _json(self._grpc.model_status(spec))
+
+    def metadata(self, model: str, version: int | None, label: str | None) -> bytes:
+        """GetModelMetadata in protobuf's JSON."""
+        served = self._pipeline.repository.resolve(model, version, label)
+        spec = {"name": served.name, "signature_name": "", "version": str(served.version)}
+        described = json_format.MessageToDict(signatures(served), preserving_proto_field_name=True)
+        return dump({"model_spec": spec, "metadata": {"signature_def": described}})
+
+
+def _json(message: Any) -> bytes:
+    return dump(
+        json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    )
+
+
+def _rows(served: ServedModel, instances: Any) -> dict[str, Cells]:
+    if not isinstance(instances, list) or not instances:
+        raise InvalidInput.cell("instances", "no list of rows", "at least one row")
+    if not any(isinstance(row, dict) for row in instances):
+        return {_only_graph_input(served): cells(served, _only_graph_input(served), instances)}
+    columns: dict[str, list[Any]] = {}
+    for number, row in enumerate(instances):
+        if not isinstance(row, dict):
+            raise InvalidInput.cell(
+                "instances", f"a {type(row).__name__} in row {number}", "an object, as in other rows"
+            )
+        for name, value in row.items():
+            columns.setdefault(name, [None] * len(instances))[number] = value
+    return {name: cells(served, name, values) for name, values in columns.items()}
+
+
+def _columns(served: ServedModel, inputs: Any) -> dict[str, Cells]:
+    if isinstance(inputs, dict):
+        return {name: cells(served, name, values) for name, values in inputs.items()}
+    return {_only_graph_input(served): cells(served, _only_graph_input(served), inputs)}
+
+
+def _only_graph_input(served: ServedModel) -> str:
+    """Values without a name are the graph's input, if it has just one."""
+    if len(served.graph_inputs) != 1:
+        raise InvalidInput.cell("inputs", "values without names", f"one of {', '.join(served.graph_inputs)}, by name")
+    return next(iter(served.graph_inputs))

@@ -1,0 +1,199 @@
+"""TF Serving's PredictionService and ModelService (tensorflow_serving/apis/*.proto)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.contract import ProbabilityOutput, ScalarOutput
+from serving.errors import InvalidInput, NotFound
+from serving.features.rows import Cells
+from serving.pipeline import Pipeline, Prediction
+from serving.protocols.answers import TensorSpec, answer_specs, answers, column_specs, graph_specs, select
+from serving.protocols.method import Call, Service, Unary, parse
+from serving.protocols.tf_tensors import KINDS, decode, encode
+from serving.repository.served import ServedModel
+from serving.stubs.foreign import tensorflow_error_pb2 as codes
+from serving.stubs.foreign import tensorflow_pb2 as tf
+from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
+
+DEFAULT_SIGNATURE = "serving_default"
+FEATURES_SIGNATURE = "features"
+SIGNATURES = ("", DEFAULT_SIGNATURE, FEATURES_SIGNATURE)
+
+
+class TfServing:
+    """The methods of both services, from bytes to bytes."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._repository = pipeline.repository
+
+    def services(self) -> list[Service]:
+        """What a listener registers."""
+        prediction = {
+            "Predict": Unary(self.predict),
+            "Classify": Unary(self.classify),
+            "Regress": Unary(self.regress),
+            "GetModelMetadata": Unary(self.metadata),
+        }
+        return [
+            Service("tensorflow.serving.PredictionService", "tf_serving", prediction),
+            Service("tensorflow.serving.ModelService", "tf_serving", {"GetModelStatus": Unary(self.status)}),
+        ]
+
+    async def predict(self, body: bytes, call: Call) -> bytes:
+        """PredictRequest -> PredictResponse."""
+        request = parse(tfs.PredictRequest, body)
+        served = call.served = self._resolve(request.model_spec)
+        ready = served.graph_inputs
+        inputs = {name: decode(name, tensor, ready) for name, tensor in request.inputs.items()}
+        prediction = await self._pipeline.predict(served, inputs, call.deadline)
+        outputs = answers(prediction)
+        if request.output_filter:
+            outputs = select(outputs, request.output_filter)
+        response = tfs.PredictResponse()
+        for name, answer in outputs.items():
+            encode(answer, response.outputs[name])
+        _spec(response.model_spec, served, request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        return response.SerializeToString(deterministic=True)
+
+    async def classify(self, body: bytes, call: Call) -> bytes:
+        """ClassificationRequest (rows as tf.Example) -> ClassificationResponse, classes in the contract's order."""
+        request = parse(tfs.ClassificationRequest, body)
+        served = call.served = self._resolve(request.model_spec)
+        if not served.class_names:
+            raise InvalidInput(f"model {served.name!r} has no classes: use Predict or Regress")
+        prediction = await self._pipeline.predict(served, _columns(request.input), call.deadline)
+        response = tfs.ClassificationResponse()
+        names = [name.decode() for name in served.class_names]
+        for row in _class_probabilities(prediction):
+            classes = response.result.classifications.add().classes
+            for name, score in zip(names, row, strict=True):
+                classes.add(label=name, score=score)
+        _spec(response.model_spec, served, request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        return response.SerializeToString(deterministic=True)
+
+    async def regress(self, body: bytes, call: Call) -> bytes:
+        """RegressionRequest (rows as tf.Example) -> RegressionResponse of the contract's first probability or scalar."""
+        request = parse(tfs.RegressionRequest, body)
+        served = call.served = self._resolve(request.model_spec)
+        outputs = [o for o in served.contract.outputs if isinstance(o, ProbabilityOutput | ScalarOutput)]
+        if not outputs:
+            raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
+        prediction = await self._pipeline.predict(served, _columns(request.input), call.deadline)
+        response = tfs.RegressionResponse()
+        for value in prediction.tensors[outputs[0].tensor].reshape(-1).tolist():
+            response.result.regressions.add(value=value)
+        _spec(response.model_spec, served, request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        return response.SerializeToString(deterministic=True)
+
+    async def metadata(self, body: bytes, call: Call) -> bytes:
+        """GetModelMetadataRequest -> GetModelMetadataResponse; the one field there is: signature_def."""
+        request = parse(tfs.GetModelMetadataRequest, body)
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise InvalidInput.cell("metadata_field", repr(field[:100]), "signature_def")
+        if not request.metadata_field:
+            raise InvalidInput.cell("metadata_field", "nothing", "signature_def")
+        served = call.served = self._resolve(request.model_spec)
+        response = tfs.GetModelMetadataResponse()
+        response.metadata["signature_def"].Pack(signatures(served), deterministic=True)
+        _spec(response.model_spec, served, "")
+        return response.SerializeToString(deterministic=True)
+
+    async def status(self, body: bytes, call: Call) -> bytes:
+        """GetModelStatusRequest -> GetModelStatusResponse: every version served or refused, newest first."""
+        request = parse(tfs.GetModelStatusRequest, body)
+        return self.model_status(request.model_spec).SerializeToString(deterministic=True)
+
+    def model_status(self, spec: tfs.ModelSpec) -> tfs.GetModelStatusResponse:
+        """The state of the versions that `spec` asks for. Raises NotFound."""
+        state = self._repository.models.get(spec.name)
+        if state is None:
+            raise NotFound(f"no model {spec.name[:100]!r} here")
+        wanted = None
+        if spec.WhichOneof("version_choice") == "version":
+            wanted = spec.version.value
+        elif spec.WhichOneof("version_choice") == "version_label":
+            wanted = self._repository.resolve(spec.name, label=spec.version_label).version
+        response = tfs.GetModelStatusResponse()
+        for version in sorted(state.served.keys() | state.refused.keys(), reverse=True):
+            if wanted not in (None, version):
+                continue
+            entry = response.model_version_status.add(version=version)
+            entry.status.error_code = codes.OK
+            entry.state = tfs.ModelVersionStatus.AVAILABLE
+            if version not in state.served:
+                entry.state = tfs.ModelVersionStatus.END
+                entry.status.error_code = codes.FAILED_PRECONDITION
+                entry.status.error_message = state.refused[version].reason
+        if not response.model_version_status:
+            raise NotFound(f"no version {wanted} of model {spec.name!r} here")
+        return response
+
+    def _resolve(self, spec: tfs.ModelSpec) -> ServedModel:
+        if not spec.name:
+            raise InvalidInput.cell("model_spec.name", "nothing", "the name of a model")
+        if spec.signature_name not in SIGNATURES:
+            expected = f"{DEFAULT_SIGNATURE} or {FEATURES_SIGNATURE}"
+            raise InvalidInput.cell("model_spec.signature_name", repr(spec.signature_name[:100]), expected)
+        choice = spec.WhichOneof("version_choice")
+        version = spec.version.value if choice == "version" else None
+        label = spec.version_label if choice == "version_label" else None
+        return self._repository.resolve(spec.name, version, label)
+
+
+def signatures(served: ServedModel) -> tfs.SignatureDefMap:
+    """The signatures of a model: `serving_default` takes raw columns, `features` the graph's own inputs."""
+    described = tfs.SignatureDefMap()
+    for signature, inputs, ready in (
+        (DEFAULT_SIGNATURE, column_specs(served.contract), False),
+        (FEATURES_SIGNATURE, graph_specs(served.contract), True),
+    ):
+        definition = described.signature_def[signature]
+        definition.method_name = "tensorflow/serving/predict"
+        for spec in inputs:
+            _describe(definition.inputs[spec.name], spec)
+        for spec in answer_specs(served.contract, ready):
+            _describe(definition.outputs[spec.name], spec)
+    return described
+
+
+def _describe(info: tf.TensorInfo, spec: TensorSpec) -> None:
+    info.name = f"{spec.name}:0"
+    info.dtype = KINDS[spec.kind]
+    for size in (-1, *spec.shape):
+        info.tensor_shape.dim.add().size = size
+
+
+def _class_probabilities(prediction: Prediction) -> list[list[float]]:
+    output = next(o for o in prediction.served.contract.outputs if hasattr(o, "probabilities"))
+    return prediction.tensors[output.probabilities].tolist()
+
+
+def _columns(request: tfs.Input) -> Mapping[str, Cells]:
+    """Rows as tf.Example to columns; a feature that an example leaves out is missing in that row."""
+    context: tf.Example | None = None
+    if request.WhichOneof("kind") == "example_list_with_context":
+        examples = request.example_list_with_context.examples
+        context = request.example_list_with_context.context
+    else:
+        examples = request.example_list.examples
+    columns: dict[str, list[Any]] = {}
+    for row, example in enumerate(examples):
+        given = {**(dict(context.features.feature) if context else {}), **dict(example.features.feature)}
+        for name, feature in given.items():
+            kind = feature.WhichOneof("kind")
+            values = getattr(feature, kind).value if kind else ()
+            if len(values) > 1:
+                raise InvalidInput.cell(name, f"{len(values)} values in row {row}", "at most one")
+            if values:
+                columns.setdefault(name, [None] * len(examples))[row] = values[0]
+    if not examples:
+        raise InvalidInput.cell("input", "no examples", "at least 1")
+    return columns
+
+
+def _spec(spec: tfs.ModelSpec, served: ServedModel, signature: str) -> None:
+    spec.name = served.name
+    spec.version.value = served.version
+    spec.signature_name = signature

@@ -1,0 +1,1 @@
+"""Versions on disk become served models: found, verified, warmed, swapped."""

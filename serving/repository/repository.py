@@ -1,0 +1,151 @@
+"""All models below one folder: which versions there are, which are served, and the swap when that changes.
+
+Serving is decided as TF Serving and Triton do by default: of each model the newest version, and besides it those that a label
+names (`labels.json` beside the versions: {"stable": 3}). A version that fails its checks is refused with the reason, and the
+one before it is served, or goes on being served. Readers see one immutable snapshot; a load never disturbs them.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from serving.errors import EpmError, NotFound
+from serving.repository.served import ServedModel
+from serving.repository.versions import artifact_digest, load_version
+
+log = logging.getLogger("epm.repository")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A version that is not served, and why; not tried again until its files change."""
+
+    digest: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """One model at one moment: its served versions, the refused ones, and the labels."""
+
+    name: str
+    served: Mapping[int, ServedModel] = field(default_factory=dict)
+    refused: Mapping[int, Refused] = field(default_factory=dict)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> ServedModel | None:
+        return self.served[max(self.served)] if self.served else None
+
+
+class Repository:
+    """The models below `root`. `scan` is called from one thread at a time; everything else from any thread."""
+
+    def __init__(self, root: Path, threads: int, on_load: Callable[[str, int, str], None] | None = None) -> None:
+        """threads: intra-op threads of a backend; on_load: told (model, version, "served" or "refused") of each load."""
+        self.root = root
+        self._threads = threads
+        self._on_load = on_load or (lambda model, version, outcome: None)
+        self._models: Mapping[str, ModelState] = {}
+
+    @property
+    def models(self) -> Mapping[str, ModelState]:
+        """The current snapshot: replaced as a whole, never changed."""
+        return self._models
+
+    def resolve(self, name: str, version: int | None = None, label: str | None = None) -> ServedModel:
+        """The served model that is asked for; without version or label the newest. Raises NotFound."""
+        state = self._models.get(name)
+        if state is None or not state.served:
+            known = ", ".join(sorted(self._models)) or "none"
+            why = f": {'; '.join(r.reason for r in state.refused.values())}" if state and state.refused else ""
+            raise NotFound(f"model {name[:100]!r} is not served{why}; models here: {known}")
+        if label is not None:
+            version = state.labels.get(label)
+            if version is None:
+                known = ", ".join(sorted(state.labels)) or "none"
+                raise NotFound(f"model {name!r} has no version label {label[:100]!r}; labels: {known}")
+        served = state.newest if version is None else state.served.get(version)
+        if served is None:
+            known = ", ".join(map(str, sorted(state.served)))
+            raise NotFound(f"version {version} of model {name!r} is not served; served: {known}")
+        return served
+
+    def scan(self) -> None:
+        """Look at the disk, load what is new, then show the new snapshot. Models are swapped one by one."""
+        for folder in sorted(self._folders()):
+            state = self._scan_model(folder, self._models.get(folder.name, ModelState(folder.name)))
+            self._models = {**self._models, folder.name: state}
+        gone = self._models.keys() - {folder.name for folder in self._folders()}
+        if gone:
+            log.info("models gone from the repository: %s", ", ".join(sorted(gone)))
+            self._models = {name: state for name, state in self._models.items() if name not in gone}
+
+    def _folders(self) -> Iterator[Path]:
+        if not self.root.is_dir():
+            return
+        for path in self.root.iterdir():
+            if path.is_dir() and re.fullmatch(r"\w[\w.-]*", path.name) and any(_versions(path)):
+                yield path
+
+    def _scan_model(self, folder: Path, before: ModelState) -> ModelState:
+        labels = self._labels(folder, before.labels)
+        served: dict[int, ServedModel] = {}
+        refused: dict[int, Refused] = {}
+        newest_found = False
+        for version in sorted(_versions(folder), reverse=True):
+            if newest_found and version not in labels.values():
+                continue
+            outcome = self._current(folder, version, before)
+            if isinstance(outcome, ServedModel):
+                served[version] = outcome
+                newest_found = True
+            else:
+                refused[version] = outcome
+        return ModelState(folder.name, served, refused, labels)
+
+    def _current(self, folder: Path, version: int, before: ModelState) -> ServedModel | Refused:
+        """The version as its files are now: what is served or refused already, or the outcome of loading it."""
+        digest = ""
+        try:
+            digest = artifact_digest(folder / str(version))
+            for known in (before.served.get(version), before.refused.get(version)):
+                if known is not None and known.digest == digest:
+                    return known
+            served = load_version(folder / str(version), self._threads)
+        except EpmError as error:
+            return self._refuse(folder.name, version, digest, error.message, before)
+        except Exception as error:  # a broken file may break any library below; the others must go on being served
+            log.exception("model %s version %d", folder.name, version)
+            return self._refuse(folder.name, version, digest, f"{type(error).__name__}: {error}", before)
+        log.info("model %s version %d is served (%s)", folder.name, version, served.backend.name)
+        self._on_load(folder.name, version, "served")
+        return served
+
+    def _refuse(self, model: str, version: int, digest: str, reason: str, before: ModelState) -> ServedModel | Refused:
+        known = before.refused.get(version)
+        if known != Refused(digest, reason):
+            log.error("model %s version %d is refused: %s", model, version, reason)
+            self._on_load(model, version, "refused")
+        return Refused(digest, reason)
+
+    def _labels(self, folder: Path, before: Mapping[str, int]) -> Mapping[str, int]:
+        """Labels of the model; a file that cannot be read leaves the labels as they were."""
+        path = folder / "labels.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("model %s: labels.json: %s; labels stay as they were", folder.name, error)
+            return before
+
+
+def _versions(folder: Path) -> Iterator[int]:
+    for path in folder.iterdir():
+        if path.is_dir() and re.fullmatch(r"[1-9]\d{0,17}", path.name):
+            yield int(path.name)

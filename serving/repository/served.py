@@ -1,0 +1,72 @@
+"""One version of a model, verified and ready to answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.backends.onnxruntime import OnnxRuntimeBackend
+from serving.contract import ClassOutput, Contract
+from serving.errors import InvalidInput
+from serving.features.program import CompiledProgram
+from serving.features.rows import Cells, RowSchema
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """Everything a prediction needs; immutable, replaced as a whole when a new version is swapped in."""
+
+    name: str
+    version: int
+    digest: str
+    """SHA-256 over the digests of all files: two artifacts under one version number differ here."""
+    contract: Contract
+    schema: RowSchema
+    program: CompiledProgram
+    backend: OnnxRuntimeBackend
+    graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
+    features_input: str = field(init=False)
+    class_names: tuple[bytes, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shapes = {tensor.name: tensor.shape for tensor in self.contract.tensors}
+        object.__setattr__(self, "graph_inputs", shapes)
+        width = (len(self.contract.program.features),)
+        object.__setattr__(self, "features_input", next(name for name, shape in shapes.items() if shape == width))
+        classes = next((output.classes for output in self.contract.outputs if isinstance(output, ClassOutput)), ())
+        object.__setattr__(self, "class_names", tuple(name.encode() for name in classes))
+
+    def output_tensors(self) -> set[str]:
+        """Names of the graph's outputs that the contract's outputs are made of."""
+        names = set()
+        for output in self.contract.outputs:
+            names |= {output.probabilities, output.label} if isinstance(output, ClassOutput) else {output.tensor}
+        return names
+
+    def takes_ready(self, names: Mapping[str, object]) -> bool:
+        """Whether the inputs of a call are the graph's own tensors. Raises InvalidInput when they are mixed with columns."""
+        ready = [name for name in names if name in self.graph_inputs]
+        if ready and len(ready) < len(names):
+            other = next(name for name in names if name not in self.graph_inputs)
+            raise InvalidInput.cell(other, f"a raw column beside the ready tensor {ready[0]}", "one kind, not both")
+        return bool(ready)
+
+    def check_ready(self, inputs: Mapping[str, Cells], max_rows: int) -> dict[str, NDArray[np.float32]]:
+        """The graph's own inputs as float32. Raises InvalidInput when a shape or value cannot be."""
+        tensors = {}
+        rows = None
+        for name, shape in self.graph_inputs.items():
+            if name not in inputs:
+                raise InvalidInput.cell(name, "no such tensor", f"all of {', '.join(self.graph_inputs)}")
+            if isinstance(inputs[name], list):
+                raise InvalidInput.cell(name, "texts", "numbers")
+            tensor = np.ascontiguousarray(inputs[name], np.float32)
+            n = tensor.shape[0] if tensor.ndim else 0
+            expected = f"[n, {', '.join(map(str, shape))}] with 1 to {max_rows} rows, the same in every tensor"
+            if tensor.shape[1:] != shape or not 1 <= n <= max_rows or (rows is not None and n != rows):
+                raise InvalidInput.cell(name, f"shape {list(tensor.shape)}", expected)
+            if np.isinf(tensor).any():
+                raise InvalidInput.cell(name, "an infinite value", "finite values (NaN where one is missing)")
+            tensors[name], rows = tensor, n
+        return tensors

@@ -1,0 +1,107 @@
+"""One version folder: its digests, its contract, and the proof that it answers as it did when it was trained."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from serving.backends.onnxruntime import OnnxRuntimeBackend
+from serving.contract import ClassOutput, Contract
+from serving.errors import ContractError
+from serving.features.program import compile_program
+from serving.features.rows import RowSchema
+from serving.repository.served import ServedModel
+
+DIGESTS = "SHA256SUMS"
+TOLERANCE = 1e-5
+
+
+def artifact_digest(folder: Path) -> str:
+    """SHA-256 of the version's list of digests. Raises ContractError when there is none."""
+    try:
+        return hashlib.sha256((folder / DIGESTS).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ContractError(f"{DIGESTS}: {error.strerror}") from error
+
+
+def load_version(folder: Path, threads: int) -> ServedModel:
+    """Read, verify and warm the version in `folder` (`.../<model>/<number>`). Raises ContractError with the reason."""
+    digest = artifact_digest(folder)
+    check_digests(folder)
+    contract = Contract.load(folder / "contract.json")
+    if contract.model != folder.parent.name:
+        raise ContractError(f"contract.json is for {contract.model!r}, the folder is {folder.parent.name!r}")
+    backend = OnnxRuntimeBackend((folder / "model.onnx").read_bytes(), threads)
+    program = compile_program(contract)
+    served = ServedModel(folder.parent.name, int(folder.name), digest, contract, RowSchema(contract), program, backend)
+    check_golden(served, folder / "golden.npz")
+    return served
+
+
+def check_digests(folder: Path) -> None:
+    """Raises ContractError naming the first file that is missing, changed, or listed by nobody."""
+    listed = {}
+    for line in (folder / DIGESTS).read_text().splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64})  (\.\./config\.pbtxt|[\w][\w./-]*)", line)
+        if not match or ".." in match[2].removeprefix("../"):
+            raise ContractError(f"{DIGESTS}: cannot read the line {line[:80]!r}")
+        listed[match[2]] = match[1]
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {DIGESTS}
+    for name in sorted(present - listed.keys()):
+        raise ContractError(f"{name}: not listed in {DIGESTS}")
+    for name in ("../config.pbtxt", "contract.json", "golden.npz", "model.onnx"):
+        if name not in listed:
+            raise ContractError(f"{name}: not listed in {DIGESTS}")
+    for name, expected in listed.items():
+        try:
+            actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ContractError(f"{name}: {error.strerror}") from error
+        if actual != expected:
+            raise ContractError(f"{name}: its SHA-256 is {actual[:12]}..., {DIGESTS} says {expected[:12]}...")
+
+
+def check_golden(served: ServedModel, path: Path) -> None:
+    """Put the golden rows through features and backend; raises ContractError when the answers are not the trained model's.
+
+    A label may differ only where the two best classes are closer than the tolerance.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as golden:
+            arrays = dict(golden)
+        columns = {}
+        for column in served.contract.inputs:
+            cells = arrays[f"raw.{column.name}"]
+            columns[column.name] = cells.tolist() if cells.dtype.kind == "U" else cells
+        features, expected = arrays["features"], {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
+    except (OSError, KeyError, ValueError) as error:
+        raise ContractError(f"golden.npz: {error}") from error
+    raw = served.schema.assemble(columns, max_rows=len(features))
+    served.schema.inspect(raw)
+    ours = served.program.run(raw)
+    if ours.shape != features.shape or not np.allclose(ours, features, rtol=1e-6, atol=1e-6, equal_nan=True):
+        raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
+    outputs = served.backend.run({served.features_input: ours})
+    labels = {
+        output.label: output.probabilities for output in served.contract.outputs if isinstance(output, ClassOutput)
+    }
+    for name, values in expected.items():
+        got = outputs.get(name)
+        if got is None or got.shape != values.shape:
+            raise ContractError(
+                f"golden rows: output {name} is {got if got is None else got.shape}, not {values.shape}"
+            )
+        if name in labels:
+            best = np.sort(expected[labels[name]], axis=1)
+            wrong = (got != values) & (best[:, -1] - best[:, -2] > TOLERANCE)
+        else:
+            wrong = ~np.isclose(got, values, rtol=0, atol=TOLERANCE, equal_nan=True)
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][0])
+            raise ContractError(
+                f"golden rows: output {name} is not the trained model's in {int(wrong.sum())} places, first in row {row}"
+            )
+    missing = served.output_tensors() - expected.keys()
+    if missing:
+        raise ContractError(f"golden rows: no output {', '.join(sorted(missing))}")

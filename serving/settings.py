@@ -1,0 +1,106 @@
+"""Every knob of the gateway. The only module that reads the environment; values are checked at start.
+
+Each field of `Settings` is `EPM_<NAME>` in the environment and `--<name>` on the command line, the latter wins.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from serving.errors import SettingsError
+
+
+def _knob(default: Any, help: str, **bounds: Any) -> Any:
+    return field(default=default, metadata={"help": help, **bounds})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one gateway process."""
+
+    model_repo: str = _knob("model_repo", "folder of the models to serve")
+    host: str = _knob("127.0.0.1", "address to listen on; 0.0.0.0 for all, when the network around it is trusted")
+    grpc_port: int = _knob(8500, "port of the three gRPC protocols; 0 picks a free one", low=0, high=65535)
+    http_port: int = _knob(8501, "port of metrics, probes and REST; 0 picks a free one", low=0, high=65535)
+    max_rows: int = _knob(16384, "rows in one call, more is INVALID_ARGUMENT", low=1)
+    max_message_bytes: int = _knob(16 << 20, "bytes in one message, more is RESOURCE_EXHAUSTED", low=1024)
+    max_rows_in_flight: int = _knob(
+        65536, "rows being answered at any time, all calls together; more is RESOURCE_EXHAUSTED at once", low=1
+    )
+    max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1)
+    stream_window: int = _knob(16, "unanswered messages of one stream; then reading stops", low=1)
+    inline_rows: int = _knob(
+        64, "calls of up to so many rows are computed on the event loop, larger ones in a worker thread", low=0
+    )
+    worker_threads: int = _knob(2, "threads for calls above inline_rows", low=1)
+    intra_op_num_threads: int = _knob(
+        1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1
+    )
+    repository_poll_seconds: float = _knob(5.0, "how often the model repository is looked at; 0: only at start", low=0)
+    drain_seconds: float = _knob(20.0, "how long running calls may take to finish after SIGTERM", low=0)
+    log_level: str = _knob("info", "how much to log", choices=("debug", "info", "warning", "error"))
+
+    def __post_init__(self) -> None:
+        for knob in fields(self):
+            value, bounds = getattr(self, knob.name), knob.metadata
+            name = environment_name(knob.name)
+            if "low" in bounds and value < bounds["low"]:
+                raise SettingsError(f"{name}: got {value}, expected at least {bounds['low']}", field=name)
+            if "high" in bounds and value > bounds["high"]:
+                raise SettingsError(f"{name}: got {value}, expected at most {bounds['high']}", field=name)
+            if "choices" in bounds and value not in bounds["choices"]:
+                expected = ", ".join(bounds["choices"])
+                raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
+
+    @classmethod
+    def read(cls, options: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Settings from `options` (command line), then the environment, then defaults. Raises SettingsError."""
+        environment = os.environ if environment is None else environment
+        known = {environment_name(knob.name) for knob in fields(cls)} | OTHER_VARIABLES
+        for name in sorted(environment):
+            if name.startswith("EPM_") and name not in known:
+                raise SettingsError(f"{name}: there is no such setting (see `epm serve --help`)", field=name)
+        values = {}
+        for knob in fields(cls):
+            name = environment_name(knob.name)
+            text = (options or {}).get(knob.name)
+            text = environment.get(name) if text is None else text
+            if text is None:
+                continue
+            kind: Any = type(knob.default)
+            try:
+                values[knob.name] = kind(text)
+            except ValueError:
+                raise SettingsError(f"{name}: got {text!r}, expected {kind.__name__}", field=name) from None
+        return cls(**values)
+
+
+OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS"}
+
+
+def environment_name(knob: str) -> str:
+    return f"EPM_{knob.upper()}"
+
+
+def jit_cache_root() -> Path:
+    """Where compiled kernels are kept: EPM_JIT_CACHE_DIR, or the user's cache folder, or a temporary one.
+
+    Kernels need it when they are imported, which is before any settings object exists.
+    """
+    if chosen := os.environ.get("EPM_JIT_CACHE_DIR"):
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME") or (f"{os.environ['HOME']}/.cache" if os.environ.get("HOME") else "")
+    root = Path(home or tempfile.gettempdir()) / "epm" / "jit"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        root = Path(tempfile.mkdtemp(prefix="epm-jit-"))
+    return root
+
+
+def client_address() -> str:
+    """Where the command-line client finds a gateway: EPM_ADDRESS, or the default port on this machine."""
+    return os.environ.get("EPM_ADDRESS", "127.0.0.1:8500")
