@@ -49,8 +49,8 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port, metrics, probes and REST on the other. Prints
-    a line beginning `ready` once it answers; SIGTERM and Ctrl-C drain it."""
+    """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port, metrics, probes and REST on the other.
+    Prints a line beginning `ready` once it answers; SIGTERM and Ctrl-C drain it."""
     import logging
 
     import uvloop
@@ -114,8 +114,8 @@ def _models_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(options: argparse.Namespace) -> int:
-    """Look into a model repository on disk: `list` checks and lists all versions, `describe NAME` prints what an application may
-    send to the newest version of a model, and what comes back."""
+    """Look into a model repository on disk: `list` checks and lists all versions, `describe NAME` prints what an
+    application may send to the newest version of a model, and what comes back."""
     from pathlib import Path
 
     from serving.describe import describe, listing

@@ -1,7 +1,8 @@
 """What a model version promises: raw inputs, feature program, graph inputs, typed outputs, provenance.
 
-The exporter writes `contract.json` when the model is trained, the gateway does what stands in it: that is why training and
-serving cannot drift apart. Values here are plain data; what the operations of a program do stands in `serving.features`.
+The exporter writes `contract.json` when the model is trained, the gateway does what stands in it: that is why training
+and serving cannot drift apart. Values here are plain data; what the operations of a program do stands in
+`serving.features`.
 """
 
 from pathlib import Path
@@ -44,7 +45,7 @@ class NumberInput(_Value, frozen=True, tag_field="type", tag="number"):
 
 
 class CategoryInput(_Value, frozen=True, tag_field="type", tag="category"):
-    """A raw column of names. Its code is the position in `categories`; `len(categories)` stands for any unknown name."""
+    """A raw column of names. Its code is its place in `categories`; `len(categories)` stands for any unknown name."""
 
     name: str
     title: Text

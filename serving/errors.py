@@ -36,7 +36,7 @@ class InvalidInput(EpmError):
 
     @classmethod
     def cell(cls, field: str, came: str, expected: str) -> "InvalidInput":
-        """The usual sentence: which field, what came, what was expected. A name from outside is cut to a bearable length."""
+        """The usual sentence: which field (cut to a bearable length), what came, what was expected."""
         field = field[:100]
         return cls(f"{field}: got {came}, expected {expected}", field=field)
 

@@ -43,8 +43,8 @@ class RowWarning:
 class Prediction:
     """The answer for n rows.
 
-    tensors: the graph's outputs, [n, ...]; margin: float32[n], None for a model without classes; coverage: float32[n], None when
-    ready tensors came, as nothing is known of what they were made from.
+    tensors: the graph's outputs, [n, ...]; margin: float32[n], None for a model without classes; coverage: float32[n],
+    None when ready tensors came, as nothing is known of what they were made from.
     """
 
     served: ServedModel
@@ -79,8 +79,8 @@ class Pipeline:
     async def predict(self, served: ServedModel, inputs: Inputs, deadline: float | None = None) -> Prediction:
         """Answer one batch.
 
-        deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed; Overloaded
-        when too many rows are being answered already; NotReady while the gateway drains.
+        deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed;
+        Overloaded when too many rows are being answered already; NotReady while the gateway drains.
         """
         if self.draining:
             raise NotReady("this gateway is shutting down: ask another one")

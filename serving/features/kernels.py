@@ -1,4 +1,4 @@
-"""Compiled feature programs and row inspection: one kernel each, for any model. Nothing is compiled when a model loads."""
+"""Compiled feature programs and row inspection: one kernel each, for any model; loading a model compiles nothing."""
 
 import numpy as np
 
@@ -47,8 +47,8 @@ def _missing_flag(x, y):
 def run_program(raw, codes, sources, params, features, out):
     """Execute a compiled program.
 
-    raw: float64[n, columns]; codes: int64[steps]; sources: int64[steps, inputs], numbers of values: first the raw columns,
-    then one value a step; params: float64[steps, k]; features: int64[F], numbers of values; out: float32[n, F].
+    raw: float64[n, columns]; codes: int64[steps]; sources: int64[steps, inputs], numbers of values: first the raw
+    columns, then one value a step; params: float64[steps, k]; features: int64[F], numbers of values; out: float32[n, F].
     """
     n, columns = raw.shape
     steps = codes.shape[0]
@@ -80,9 +80,10 @@ def run_program(raw, codes, sources, params, features, out):
 def inspect_rows(raw, bounds, required, weights, coverage, marks):
     """Check raw rows and measure how much of them was given.
 
-    raw: float64[n, columns]; bounds: float64[4, columns]: physical low and high, low and high seen in training (for a category
-    the code of "unknown" is above the highest seen); required: bool[columns]; weights: float64[columns], summing to 1;
-    coverage: float32[n], written; marks: uint8[n, columns], written, 1 where a value is outside what was seen.
+    raw: float64[n, columns]; bounds: float64[4, columns]: physical low and high, low and high seen in training (for a
+    category the code of "unknown" is above the highest seen); required: bool[columns]; weights: float64[columns],
+    summing to 1; coverage: float32[n], written; marks: uint8[n, columns], written, 1 where a value is outside what was
+    seen.
     Returns (what is wrong or FINE, its row, its column, number of marks).
     """
     n, columns = raw.shape

@@ -1,6 +1,6 @@
 """Raw rows: named columns from any protocol become one float64 matrix, checked against the contract.
 
-float64[n, columns] in the contract's order; NaN is missing; a category is its code, `len(categories)` for an unknown one.
+float64[n, columns] in the contract's order; NaN is missing; a category is its code, `len(categories)` if unknown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from serving.contract import CategoryInput, Contract, NumberInput
 from serving.errors import InvalidInput
 
 Cells = NDArray[Any] | Sequence[Any]
-"""The n cells of one column. A list may hold anything and is looked at cell by cell: texts (str or bytes), numbers, None; an
-empty text and None are missing. Every other sequence holds numbers only, of any type; NaN is missing."""
+"""The n cells of one column. A list may hold anything and is looked at cell by cell: texts (str or bytes), numbers, None;
+an empty text and None are missing. Every other sequence holds numbers only, of any type; NaN is missing."""
 _LARGEST = np.finfo(np.float64).max
 
 

@@ -1,7 +1,7 @@
 """grpc.health.v1 (https://github.com/grpc/grpc/blob/master/doc/health-checking.md) for grpc.aio.
 
-Not the servicer of grpcio-health-checking: there the first watcher of a service that leaves cuts off the others, and a watcher
-holds up a draining server for its whole grace time.
+Not the servicer of grpcio-health-checking: there the first watcher of a service that leaves cuts off the others, and a
+watcher holds up a draining server for its whole grace time.
 """
 
 import asyncio

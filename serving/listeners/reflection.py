@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor
 def reflection_service(names: list[str]) -> tuple[str, dict[str, grpc.RpcMethodHandler]]:
     """Name and handlers of grpc.reflection.v1alpha.ServerReflection, listing the services in `names` and itself.
 
-    Messages of other servers live in a pool of their own; reflection serves one pool, so it gets one with everything in it.
+    Messages of other servers live in a pool of their own; reflection serves one pool, so it gets one with everything.
     """
     from grpc_health.v1 import health_pb2
     from grpc_reflection.v1alpha import _async, reflection_pb2

@@ -74,7 +74,7 @@ def answers(prediction: Prediction) -> dict[str, Answer]:
 
 
 def row_warnings(prediction: Prediction) -> list[bytes]:
-    """For each row its warnings, comma-separated: `low_coverage,unknown_category:department`; empty when there are none."""
+    """For each row its warnings, as in `low_coverage,unknown_category:department`; empty when there are none."""
     if not prediction.warnings:
         return [b""] * prediction.rows
     texts: list[list[str]] = [[] for _ in range(prediction.rows)]

@@ -1,5 +1,6 @@
 """The gateway's own protocol, epm.v1.PredictionService (protos/epm/v1/prediction.proto)."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,8 @@ class Epm:
     def failure(self, body: bytes, error: EpmError) -> bytes:
         """The answer to a message of a stream that cannot be answered."""
         response = v1.PredictResponse()
-        try:
+        with suppress(InvalidInput):
             response.request_id = parse(v1.PredictRequest, body).request_id
-        except InvalidInput:
-            pass
         response.error.CopyFrom(status(error))
         return response.SerializeToString(deterministic=True)
 

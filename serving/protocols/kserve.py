@@ -1,5 +1,6 @@
-"""The Open Inference Protocol, inference.GRPCInferenceService (KServe v2), with Triton's stream and repository index."""
+"""The Open Inference Protocol (KServe v2, inference.GRPCInferenceService), with Triton's stream and index."""
 
+from contextlib import suppress
 from itertools import zip_longest
 
 from serving.errors import EpmError, InvalidInput
@@ -51,10 +52,8 @@ class KServe:
     def stream_failure(self, body: bytes, error: EpmError) -> bytes:
         """The answer to a message that cannot be answered: Triton's error_message, with the request's id."""
         response = v2.ModelStreamInferResponse(error_message=error.message)
-        try:
+        with suppress(InvalidInput):
             response.infer_response.id = parse(v2.ModelInferRequest, body).id
-        except InvalidInput:
-            pass
         return response.SerializeToString(deterministic=True)
 
     async def _infer(self, request: v2.ModelInferRequest, call: Call) -> v2.ModelInferResponse:
@@ -106,7 +105,7 @@ class KServe:
         return response.SerializeToString()
 
     async def model_metadata(self, body: bytes, call: Call) -> bytes:
-        """Inputs and outputs of a model: the raw columns first, then the graph's own inputs; send one kind, not both."""
+        """Inputs and outputs of a model: raw columns first, then the graph's own inputs; send one kind, not both."""
         request = parse(v2.ModelMetadataRequest, body)
         served = call.served = self._resolve(request.name, request.version)
         return self.describe(served).SerializeToString(deterministic=True)

@@ -73,7 +73,7 @@ class TfServing:
         return response.SerializeToString(deterministic=True)
 
     async def regress(self, body: bytes, call: Call) -> bytes:
-        """RegressionRequest (rows as tf.Example) -> RegressionResponse of the contract's first probability or scalar."""
+        """RegressionRequest (rows as tf.Example) -> RegressionResponse: the contract's first probability or scalar."""
         request = parse(tfs.RegressionRequest, body)
         served = call.served = self._resolve(request.model_spec)
         outputs = [o for o in served.contract.outputs if isinstance(o, ProbabilityOutput | ScalarOutput)]

@@ -77,7 +77,7 @@ def encode(answer: Answer, tensor: tf.TensorProto) -> None:
 
 
 def _repeated(name: str, values: Any, count: int, shape: list[int]) -> Any:
-    """TensorFlow leaves out repetitions of the last value: [1, 2, 2, 2] may come as 1, 2. Bounded: a few bytes ask for much."""
+    """TensorFlow leaves out repetitions of the last value: [1, 2, 2, 2] may come as 1, 2. Bounded, as bytes are few."""
     if not 0 < len(values) < count or count > MOST_REPEATED:
         raise InvalidInput.cell(name, f"{len(values)} values for shape {shape}", f"{count}")
     return np.concatenate([values, np.full(count - len(values), values[-1])])

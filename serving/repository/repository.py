@@ -1,8 +1,8 @@
 """All models below one folder: which versions there are, which are served, and the swap when that changes.
 
-Serving is decided as TF Serving and Triton do by default: of each model the newest version, and besides it those that a label
-names (`labels.json` beside the versions: {"stable": 3}). A version that fails its checks is refused with the reason, and the
-one before it is served, or goes on being served. Readers see one immutable snapshot; a load never disturbs them.
+Serving is decided as TF Serving and Triton do by default: of each model the newest version, and besides it those that a
+label names (`labels.json` beside the versions: {"stable": 3}). A version that fails its checks is refused with the reason,
+and the one before it is served, or goes on being served. Readers see one immutable snapshot; a load never disturbs them.
 """
 
 import logging
@@ -46,7 +46,7 @@ class Repository:
     """The models below `root`. `scan` is called from one thread at a time; everything else from any thread."""
 
     def __init__(self, root: Path, threads: int, on_load: Callable[[str, int, str], None] | None = None) -> None:
-        """threads: intra-op threads of a backend; on_load: told (model, version, "served" or "refused") of each load."""
+        """threads: intra-op threads of a backend; on_load: told (model, version, "served" or "refused") of a load."""
         self.root = root
         self._threads = threads
         self._on_load = on_load or (lambda model, version, outcome: None)

@@ -45,7 +45,7 @@ class ServedModel:
         return names
 
     def takes_ready(self, names: Mapping[str, object]) -> bool:
-        """Whether the inputs of a call are the graph's own tensors. Raises InvalidInput when they are mixed with columns."""
+        """Whether a call sent the graph's own tensors. Raises InvalidInput when they are mixed with columns."""
         ready = [name for name in names if name in self.graph_inputs]
         if ready and len(ready) < len(names):
             other = next(name for name in names if name not in self.graph_inputs)

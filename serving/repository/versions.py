@@ -63,7 +63,7 @@ def check_digests(folder: Path) -> None:
 
 
 def check_golden(served: ServedModel, path: Path) -> None:
-    """Put the golden rows through features and backend; raises ContractError when the answers are not the trained model's.
+    """Put the golden rows through features and backend. Raises ContractError when the answers are not as in training.
 
     A label may differ only where the two best classes are closer than the tolerance.
     """

@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels are bounded: protocols, methods, statuses, and models that are served; never what a caller wrote."""
+"""Prometheus metrics. Labels are bounded: protocols, methods, statuses, served models; never what a caller wrote."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-
 
 BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 

@@ -55,9 +55,7 @@ STEPS = (
         for code, name in enumerate((*DEPARTMENTS, "?"))
     ),
 )
-FEATURES = ("hours.scaled", "overtime.scaled", "quality.filled", "quality.missing") + tuple(
-    f"department={name}" for name in (*DEPARTMENTS, "?")
-)
+FEATURES = ("hours.scaled", "overtime.scaled", "quality.filled", "quality.missing", *tuple(f"department={name}" for name in (*DEPARTMENTS, "?")))
 GRADE: tuple[Output, ...] = (ClassOutput(name="grade", title=text("grade"), classes=("A", "B", "C")),)
 NUMBERS: tuple[Output, ...] = (
     ProbabilityOutput(name="leaves", title=text("leaves"), tensor="probability"),
@@ -120,7 +118,7 @@ def write_version(
 
 
 def write_digests(folder: Path) -> None:
-    names = sorted(path.name for path in folder.iterdir() if path.name != "SHA256SUMS") + ["../config.pbtxt"]
+    names = [*sorted(path.name for path in folder.iterdir() if path.name != "SHA256SUMS"), "../config.pbtxt"]
     sums = (f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
     (folder / "SHA256SUMS").write_text("".join(sums))
 
