@@ -49,7 +49,7 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port, metrics, probes and REST on the other.
+    """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port; metrics, probes and REST on another.
     Prints a line beginning `ready` once it answers; SIGTERM and Ctrl-C drain it."""
     import logging
 

@@ -73,7 +73,7 @@ def describe(root: Path, model: str) -> str:
             "",
             *columns,
             "",
-            f"Below a coverage of {contract.min_coverage:.0%} (weights of what was given) an answer is marked low_coverage.",
+            f"Below a coverage of {contract.min_coverage:.0%} (weights of what came) an answer is marked low_coverage.",
             "Missing is: a column left out, NaN, null, an empty text.",
             "",
             f"Instead of columns, the graph's own inputs: {ready}: {', '.join(contract.program.features)}",

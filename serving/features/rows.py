@@ -14,7 +14,7 @@ from serving.contract import CategoryInput, Contract, NumberInput
 from serving.errors import InvalidInput
 
 Cells = NDArray[Any] | Sequence[Any]
-"""The n cells of one column. A list may hold anything and is looked at cell by cell: texts (str or bytes), numbers, None;
+"""The n cells of one column. A list may hold anything and is looked at cell by cell: texts (str, bytes), numbers, None;
 an empty text and None are missing. Every other sequence holds numbers only, of any type; NaN is missing."""
 _LARGEST = np.finfo(np.float64).max
 

@@ -1,8 +1,9 @@
 """All models below one folder: which versions there are, which are served, and the swap when that changes.
 
 Serving is decided as TF Serving and Triton do by default: of each model the newest version, and besides it those that a
-label names (`labels.json` beside the versions: {"stable": 3}). A version that fails its checks is refused with the reason,
-and the one before it is served, or goes on being served. Readers see one immutable snapshot; a load never disturbs them.
+label names (`labels.json` beside the versions: {"stable": 3}). A version that fails its checks is refused with the
+reason, and the one before it is served, or goes on being served. Readers see one immutable snapshot; a load never
+disturbs them.
 """
 
 import logging

@@ -100,7 +100,7 @@ def check_golden(served: ServedModel, path: Path) -> None:
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
             raise ContractError(
-                f"golden rows: output {name} is not the trained model's in {int(wrong.sum())} places, first in row {row}"
+                f"golden rows: output {name} differs from the trained model's in {int(wrong.sum())} places, first row {row}"
             )
     missing = served.output_tensors() - expected.keys()
     if missing:

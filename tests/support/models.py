@@ -55,7 +55,13 @@ STEPS = (
         for code, name in enumerate((*DEPARTMENTS, "?"))
     ),
 )
-FEATURES = ("hours.scaled", "overtime.scaled", "quality.filled", "quality.missing", *tuple(f"department={name}" for name in (*DEPARTMENTS, "?")))
+FEATURES = (
+    "hours.scaled",
+    "overtime.scaled",
+    "quality.filled",
+    "quality.missing",
+    *(f"department={name}" for name in (*DEPARTMENTS, "?")),
+)
 GRADE: tuple[Output, ...] = (ClassOutput(name="grade", title=text("grade"), classes=("A", "B", "C")),)
 NUMBERS: tuple[Output, ...] = (
     ProbabilityOutput(name="leaves", title=text("leaves"), tensor="probability"),
