@@ -2,7 +2,8 @@
 
 Numba's cache notices a change of the file a kernel stands in, not of a function it calls in another file: an upgrade
 would go on computing the old thing. So the cache folder is named by a hash of all kernel sources, Numba's version and
-the processor's features, before Numba is imported. Kernels stand in files named `*kernels.py` and use `kernel` from here.
+the processor's features, before Numba is imported. Kernels stand in files named `*kernels.py` and use
+`kernel` from here.
 """
 
 import hashlib

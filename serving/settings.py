@@ -47,7 +47,7 @@ class Settings:
         for knob in fields(self):
             value, bounds = getattr(self, knob.name), knob.metadata
             name = environment_name(knob.name)
-            if "low" in bounds and value < bounds["low"]:
+            if "low" in bounds and not value >= bounds["low"]:
                 raise SettingsError(f"{name}: got {value}, expected at least {bounds['low']}", field=name)
             if "high" in bounds and value > bounds["high"]:
                 raise SettingsError(f"{name}: got {value}, expected at most {bounds['high']}", field=name)

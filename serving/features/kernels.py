@@ -48,7 +48,8 @@ def run_program(raw, codes, sources, params, features, out):
     """Execute a compiled program.
 
     raw: float64[n, columns]; codes: int64[steps]; sources: int64[steps, inputs], numbers of values: first the raw
-    columns, then one value a step; params: float64[steps, k]; features: int64[F], numbers of values; out: float32[n,F].
+    columns, then one value a step; params: float64[steps, k]; features: int64[F], numbers of values;
+    out: float32[n, F], written.
     """
     n, columns = raw.shape
     steps = codes.shape[0]

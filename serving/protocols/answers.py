@@ -1,10 +1,10 @@
 """A prediction as named tensors, the same for every protocol that speaks in tensors."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract import CategoryInput, ClassOutput, Contract, RankingOutput, VectorOutput
@@ -104,8 +104,19 @@ def as_column(name: str, tensor: NDArray[Any], ready: Mapping[str, tuple[int, ..
     raise InvalidInput.cell(name, f"shape {list(tensor.shape)}", "[n] or [n, 1]")
 
 
+def as_list(name: str, cells: list[Any], shape: list[int], count: int) -> list[Any]:
+    """Listed cells as a column: as many as its shape says, [n] or [n, 1]. Raises InvalidInput."""
+    if len(cells) != count:
+        raise InvalidInput.cell(name, f"{len(cells)} values for shape {shape}", f"{count}")
+    if len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        raise InvalidInput.cell(name, f"shape {shape}", "[n] or [n, 1]")
+    return cells
+
+
 def elements(shape: list[int], name: str) -> int:
     """How many elements a shape has. Raises InvalidInput for a negative size and for too many dimensions."""
+    if len(shape) == 1 and shape[0] >= 0:
+        return shape[0]
     if len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
         raise InvalidInput.cell(name, f"shape {shape[:10]}", f"up to {MOST_DIMENSIONS} sizes of 0 or more")
-    return int(np.prod(shape, dtype=object))
+    return math.prod(shape)

@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, elements
+from serving.protocols.answers import Answer, as_list, elements
 from serving.repository.served import ServedModel
 
 
@@ -37,10 +37,7 @@ def cells(served: ServedModel, name: str, values: Any, shape: list[int] | None =
     if values and all(isinstance(value, list) and len(value) == 1 for value in values):
         values = [value[0] for value in values]
     if shape is not None:
-        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
-            raise InvalidInput.cell(name, f"shape {shape[:10]}", "[n] or [n, 1]")
-        if elements(shape, name) != len(values):
-            raise InvalidInput.cell(name, f"{len(values)} values for shape {shape}", f"{elements(shape, name)}")
+        return as_list(name, values, shape, elements(shape, name))
     return values
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, as_column, elements
+from serving.protocols.answers import Answer, as_column, as_list, elements
 
 # datatype -> (NumPy type in raw contents, field of typed contents)
 NUMBERS: dict[str, tuple[Any, str]] = {
@@ -32,14 +32,10 @@ KINDS = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "text": "BYTES"
 def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]]) -> Cells:
     """One input tensor (its raw contents, or None for typed ones) to cells, or a graph input. Raises InvalidInput."""
     name, datatype, shape = tensor.name, tensor.datatype, list(tensor.shape)
-    count = shape[0] if len(shape) == 1 and shape[0] >= 0 else elements(shape, name)
+    count = elements(shape, name)
     if datatype == "BYTES":
         texts = list(tensor.contents.bytes_contents) if raw is None else split_bytes(name, raw)
-        if len(texts) != count:
-            raise InvalidInput.cell(name, f"{len(texts)} values for shape {shape}", f"{count}")
-        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
-            raise InvalidInput.cell(name, f"shape {shape}", "[n] or [n, 1]")
-        return texts
+        return as_list(name, texts, shape, count)
     known = NUMBERS.get(datatype)
     if known is None:
         raise InvalidInput.cell(name, f"datatype {datatype[:20]!r}", f"one of {', '.join(NUMBERS)}, BYTES")

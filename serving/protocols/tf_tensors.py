@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, as_column, elements
+from serving.protocols.answers import Answer, as_column, as_list, elements
 from serving.stubs.foreign import tensorflow_pb2 as tf
 
 # dtype -> (NumPy type of tensor_content, field of single values, NumPy type of that field's values)
@@ -32,17 +32,17 @@ KINDS = {"float32": tf.DT_FLOAT, "float64": tf.DT_DOUBLE, "int32": tf.DT_INT32, 
 
 def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...]]) -> Cells:
     """The cells of one column (n numbers, or a list of n texts), or a graph input as it is. Raises InvalidInput."""
-    shape = [dim.size for dim in tensor.tensor_shape.dim]
-    count = shape[0] if len(shape) == 1 and shape[0] >= 0 else elements(shape, name)
     dtype = tensor.dtype
-    if dtype == tf.DT_STRING:
-        texts = list(tensor.string_val)
-        if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
-            raise InvalidInput.cell(name, f"shape {shape}", "[n] or [n, 1]")
-        if len(texts) != count:
-            raise InvalidInput.cell(name, f"{len(texts)} values for shape {shape}", f"{count}")
-        return texts
     known = _NUMBERS.get(dtype)
+    dims = tensor.tensor_shape.dim
+    if known is not None and len(dims) == 1 and dims[0].size == 1 and known[1] != "half_val":
+        values = getattr(tensor, known[1])
+        if len(values) == 1 and not tensor.tensor_content:
+            return (values[0],)  # the commonest column, without an array
+    shape = [dim.size for dim in dims]
+    count = elements(shape, name)
+    if dtype == tf.DT_STRING:
+        return as_list(name, list(tensor.string_val), shape, count)
     if known is None:
         raise InvalidInput.cell(name, f"dtype {_dtype_name(dtype)}", "a real number type or DT_STRING")
     stored, field, single = known

@@ -99,8 +99,9 @@ def check_golden(served: ServedModel, path: Path) -> None:
             wrong = ~np.isclose(got, values, rtol=0, atol=TOLERANCE, equal_nan=True)
         if wrong.any():
             row = int(np.argwhere(wrong)[0][0])
+            places = int(wrong.sum())
             raise ContractError(
-                f"golden rows: output {name} differs from the trained model's in {int(wrong.sum())} places, first row {row}"
+                f"golden rows: output {name} is not the trained model's in {places} places, first row {row}"
             )
     missing = served.output_tensors() - expected.keys()
     if missing:

@@ -1,0 +1,52 @@
+"""A contract is read strictly: what it does not say clearly is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serving.contract import Contract
+from serving.errors import ContractError
+from tests.support.models import NUMBERS, contract
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_contract_survives_json_and_gives_the_same_bytes() -> None:
+    for made in (contract("small"), contract("numbers", NUMBERS)):
+        again = Contract.from_json(made.to_json())
+        assert again == made
+        assert Contract.from_json(again.to_json()).to_json() == again.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c.update(surprise=1), "surprise"),
+        (lambda c: c.pop("entity_type"), "entity_type"),
+        (lambda c: c.update(format=2), "format is 2, this gateway reads format 1"),
+        (lambda c: c["inputs"].append(c["inputs"][0]), "two inputs bear the same name"),
+        (lambda c: c["inputs"][0].update(low="none"), r"\$.inputs\[0\].low"),
+        (lambda c: c["inputs"][0].update(type="picture"), "picture"),
+        (lambda c: c["inputs"][0].update(name="features"), "an input bears the name of a graph input"),
+        (
+            lambda c: c["program"]["steps"][0].update(inputs=["nobody"]),
+            "reads 'nobody', which nothing before it writes",
+        ),
+        (lambda c: c["program"]["steps"][1].update(into="hours"), "'hours' is written twice"),
+        (lambda c: c["program"]["features"].append("nobody"), "feature 'nobody' is written by no step"),
+        (lambda c: c["tensors"][0].update(shape=[3]), "no graph input takes the 8 features"),
+        (lambda c: c["outputs"][0].update(classes=["A"]), "at least two"),
+        (lambda c: [raw.update(weight=0) for raw in c["inputs"]], "sum to 0"),
+    ],
+)
+def test_a_contract_that_cannot_be_kept_is_refused(change, reason: str) -> None:
+    made = json.loads(contract("small").to_json())
+    change(made)
+    with pytest.raises(ContractError, match=reason):
+        Contract.from_json(json.dumps(made).encode())
+
+
+def test_a_missing_contract_is_a_contract_error(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="No such file"):
+        Contract.load(tmp_path / "contract.json")

@@ -1,0 +1,66 @@
+"""Importing the gateway is cheap and brings nothing that belongs to exporters or clients."""
+
+import subprocess
+import sys
+
+import pytest
+
+from serving.jit import fingerprint
+
+pytestmark = pytest.mark.unit
+
+HEAVY = ("tensorflow", "tritonclient", "sklearn", "xgboost", "pandas", "keras", "onnx", "matplotlib")
+LATE = ("numba", "onnxruntime", "aiohttp")
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(*(name.split('.')[0] for name in sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_importing_the_gateway_imports_no_numba_onnxruntime_or_http_server() -> None:
+    assert not modules_after("import serving.gateway") & {*HEAVY, *LATE}
+
+
+def test_a_gateway_that_is_made_imports_nothing_of_exporters_and_clients() -> None:
+    made = "from serving.gateway import Gateway; from serving.settings import Settings; import asyncio\n"
+    made += (
+        "async def make(): g = Gateway(Settings(model_repo='model_repo')); g.repository.scan()\nasyncio.run(make())\n"
+    )
+    loaded = modules_after(f"exec({made!r})")
+    assert not loaded & set(HEAVY)
+    assert set(LATE) <= loaded
+
+
+def test_import_takes_less_than_a_third_of_importing_numba_too() -> None:
+    """A ratio, not a time: how much a change that imports too much would cost shows on any machine."""
+
+    def seconds(statement: str) -> float:
+        code = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+        runs = [subprocess.run([sys.executable, "-c", code], check=True, capture_output=True) for _ in range(3)]
+        return min(float(run.stdout) for run in runs)
+
+    both = seconds("import serving.gateway, serving.kernels, onnxruntime, aiohttp.web")
+    assert seconds("import serving.gateway") < 0.67 * both
+
+
+def test_the_jit_cache_is_named_after_every_kernel_source(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "a_kernels.py").write_text("x = 1")
+    (tmp_path / "sub" / "kernels.py").write_text("y = 1")
+    before = fingerprint(tmp_path)
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "sub" / "kernels.py").write_text("y = 2")
+    assert fingerprint(tmp_path) != before
+
+
+def test_kernels_stand_only_where_the_fingerprint_looks() -> None:
+    from pathlib import Path
+
+    import serving
+
+    package = Path(serving.__file__).parent
+    users = {path.name for path in package.rglob("*.py") if "from serving.jit import" in path.read_text()}
+    assert users == {"kernels.py"}
+    njit = {path.name for path in package.rglob("*.py") if "import njit" in path.read_text()}
+    assert njit == {"jit.py"}
