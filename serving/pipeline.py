@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import CategoryInput, ClassOutput
+from serving.contract import CategoryInput
 from serving.errors import NotReady, Overloaded, TooLate
 from serving.features.rows import Cells, Inspection
 from serving.repository.repository import Repository
@@ -119,7 +119,7 @@ class Pipeline:
             ready = {served.features_input: served.program.run(raw)}
         rows = next(iter(ready.values())).shape[0]
         tensors = served.backend.run(ready)
-        return Prediction(served, rows, tensors, _margin(served, tensors), coverage, warnings)
+        return Prediction(served, rows, tensors, served.margin(tensors), coverage, warnings)
 
 
 def _rows(inputs: Inputs) -> int:
@@ -130,18 +130,6 @@ def _rows(inputs: Inputs) -> int:
         except TypeError:  # a tensor without dimensions
             return 0
     return 0
-
-
-def _margin(served: ServedModel, tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:
-    from serving import kernels
-
-    for output in served.contract.outputs:
-        if isinstance(output, ClassOutput):
-            probabilities = tensors[output.probabilities]
-            margin = np.empty(probabilities.shape[0], np.float32)
-            kernels.top_margins(probabilities, margin)
-            return margin
-    return None
 
 
 def _warnings(served: ServedModel, raw: NDArray[np.float64], inspection: Inspection) -> tuple[RowWarning, ...]:

@@ -92,11 +92,12 @@ def jit_cache_root() -> Path:
     """
     if chosen := os.environ.get("EPM_JIT_CACHE_DIR"):
         return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME") or (f"{os.environ['HOME']}/.cache" if os.environ.get("HOME") else "")
-    root = Path(home or tempfile.gettempdir()) / "epm" / "jit"
     try:
+        cache = os.environ.get("XDG_CACHE_HOME")
+        root = (Path(cache) if cache else Path.home() / ".cache") / "epm" / "jit"
         root.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):
+        # A name of its own: compiled code is unpickled from there, so nobody else may have put it there.
         root = Path(tempfile.mkdtemp(prefix="epm-jit-"))
     return root
 

@@ -44,6 +44,18 @@ class ServedModel:
             names |= {output.probabilities, output.label} if isinstance(output, ClassOutput) else {output.tensor}
         return names
 
+    def margin(self, tensors: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | None:
+        """How far the best class is ahead of the second, float32[n], from the graph's outputs; None without classes."""
+        from serving import kernels
+
+        for output in self.contract.outputs:
+            if isinstance(output, ClassOutput):
+                probabilities = tensors[output.probabilities]
+                margin = np.empty(probabilities.shape[0], np.float32)
+                kernels.top_margins(probabilities, margin)
+                return margin
+        return None
+
     def takes_ready(self, names: Mapping[str, object]) -> bool:
         """Whether a call sent the graph's own tensors. Raises InvalidInput when they are mixed with columns."""
         ready = [name for name in names if name in self.graph_inputs]

@@ -106,3 +106,4 @@ def check_golden(served: ServedModel, path: Path) -> None:
     missing = served.output_tensors() - expected.keys()
     if missing:
         raise ContractError(f"golden rows: no output {', '.join(sorted(missing))}")
+    served.margin(outputs)  # compiled now, not in the first call
