@@ -8,6 +8,7 @@ import logging
 import signal
 from pathlib import Path
 
+from serving.errors import SettingsError
 from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
 from serving.pipeline import Pipeline
@@ -41,7 +42,9 @@ class Gateway:
         self.grpc_port = self.http_port = 0
 
     async def start(self) -> None:
-        """Listen and load. HTTP first, so that probes are answered while models load. Raises OSError."""
+        """Listen and load. HTTP first, so that probes are answered while models load. Raises OSError, SettingsError."""
+        if not self.repository.root.is_dir():
+            raise SettingsError(f"EPM_MODEL_REPO: {str(self.repository.root)!r} is no folder", field="EPM_MODEL_REPO")
         self.http_port = await self._http.start(self.settings.host, self.settings.http_port)
         await asyncio.to_thread(self.repository.scan)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract import CategoryInput
-from serving.errors import NotReady, Overloaded, TooLate
+from serving.errors import Overloaded, TooLate
 from serving.features.rows import Cells, Inspection
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
@@ -80,16 +80,14 @@ class Pipeline:
         """Answer one batch.
 
         deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed;
-        Overloaded when too many rows are being answered already; NotReady while the gateway drains.
+        Overloaded when too many rows are being answered already.
         """
-        if self.draining:
-            raise NotReady("this gateway is shutting down: ask another one")
         rows = _rows(inputs)
+        if rows <= self._settings.inline_rows or rows > self._settings.max_rows:  # quick, or quickly refused
+            return self._compute(served, inputs, deadline)
         limit = self._settings.max_rows_in_flight
         if self.rows_in_flight + rows > limit:
             raise Overloaded(f"{self.rows_in_flight} rows are being answered, {rows} more would exceed {limit}")
-        if rows <= self._settings.inline_rows:
-            return self._compute(served, inputs, deadline)
         self.rows_in_flight += rows
         work = self._workers.submit(self._compute, served, inputs, deadline)
         loop = asyncio.get_running_loop()

@@ -53,7 +53,7 @@ class RowSchema:
         for name, cells in columns.items():
             number = self.numbers.get(name)
             if number is None:
-                raise InvalidInput.cell(name, "an unknown column", f"one of {', '.join(self.numbers)}")
+                raise self.unknown(name)
             if len(cells) != n:
                 raise InvalidInput.cell(name, f"{len(cells)} rows", f"{n}, as in the other columns")
             codes = self._codes[number]
@@ -66,6 +66,10 @@ class RowSchema:
                     cells if codes is None else _known_codes(np.asarray(cells, np.float64), len(codes) // 2)
                 )
         return raw
+
+    def unknown(self, name: str) -> InvalidInput:
+        """The refusal of a column that the contract does not know."""
+        return InvalidInput.cell(name, "an unknown column", f"one of {', '.join(self.numbers)}")
 
     def inspect(self, raw: NDArray[np.float64]) -> Inspection:
         """Check values and measure coverage. Raises InvalidInput at the first value that cannot be."""

@@ -50,7 +50,7 @@ class GrpcListener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         except RuntimeError as error:
             raise OSError(f"cannot listen for gRPC on {host}:{port}: {error}") from error
         await self._server.start()

@@ -47,8 +47,8 @@ def as_json(answer: Answer) -> list[Any]:
 
 
 def dump(value: Any) -> bytes:
-    """Compact JSON in UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """Compact JSON in UTF-8; halves of surrogate pairs, which a caller can write in JSON, become question marks."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _ready(name: str, values: list[Any], shape: list[int] | None) -> Cells:

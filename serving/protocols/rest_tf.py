@@ -81,6 +81,8 @@ def _rows(served: ServedModel, instances: Any) -> dict[str, Cells]:
                 "instances", f"a {type(row).__name__} in row {number}", "an object, as in other rows"
             )
         for name, value in row.items():
+            if name not in served.schema.numbers and name not in served.graph_inputs:
+                raise served.schema.unknown(name)  # before a column of n cells is made for it
             columns.setdefault(name, [None] * len(instances))[number] = value
     return {name: cells(served, name, values) for name, values in columns.items()}
 

@@ -62,7 +62,7 @@ class TfServing:
         served = call.served = self._resolve(request.model_spec)
         if not served.class_names:
             raise InvalidInput(f"model {served.name!r} has no classes: use Predict or Regress")
-        prediction = await self._pipeline.predict(served, _columns(request.input), call.deadline)
+        prediction = await self._pipeline.predict(served, _columns(request.input, served), call.deadline)
         response = tfs.ClassificationResponse()
         names = [name.decode() for name in served.class_names]
         for row in _class_probabilities(prediction):
@@ -79,7 +79,7 @@ class TfServing:
         outputs = [o for o in served.contract.outputs if isinstance(o, ProbabilityOutput | ScalarOutput)]
         if not outputs:
             raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
-        prediction = await self._pipeline.predict(served, _columns(request.input), call.deadline)
+        prediction = await self._pipeline.predict(served, _columns(request.input, served), call.deadline)
         response = tfs.RegressionResponse()
         for value in prediction.tensors[outputs[0].tensor].reshape(-1).tolist():
             response.result.regressions.add(value=value)
@@ -170,7 +170,7 @@ def _class_probabilities(prediction: Prediction) -> list[list[float]]:
     return prediction.tensors[output.probabilities].tolist()
 
 
-def _columns(request: tfs.Input) -> Mapping[str, Cells]:
+def _columns(request: tfs.Input, served: ServedModel) -> Mapping[str, Cells]:
     """Rows as tf.Example to columns; a feature that an example leaves out is missing in that row."""
     context: tf.Example | None = None
     if request.WhichOneof("kind") == "example_list_with_context":
@@ -182,6 +182,8 @@ def _columns(request: tfs.Input) -> Mapping[str, Cells]:
     for row, example in enumerate(examples):
         given = {**(dict(context.features.feature) if context else {}), **dict(example.features.feature)}
         for name, feature in given.items():
+            if name not in served.schema.numbers:  # before a column of n cells is made for it
+                raise served.schema.unknown(name)
             kind = feature.WhichOneof("kind")
             values = getattr(feature, kind).value if kind else ()
             if len(values) > 1:

@@ -1,14 +1,19 @@
 """Importing the gateway is cheap and brings nothing that belongs to exporters or clients."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import serving
 from serving.jit import fingerprint
+from tests.support.gateways import gateway
 
 pytestmark = pytest.mark.unit
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("tensorflow", "tritonclient", "sklearn", "xgboost", "pandas", "keras", "onnx", "matplotlib")
 LATE = ("numba", "onnxruntime", "aiohttp")
 
@@ -55,12 +60,16 @@ def test_the_jit_cache_is_named_after_every_kernel_source(tmp_path) -> None:
 
 
 def test_kernels_stand_only_where_the_fingerprint_looks() -> None:
-    from pathlib import Path
-
-    import serving
-
     package = Path(serving.__file__).parent
     users = {path.name for path in package.rglob("*.py") if "from serving.jit import" in path.read_text()}
     assert users == {"kernels.py"}
     njit = {path.name for path in package.rglob("*.py") if "import njit" in path.read_text()}
     assert njit == {"jit.py"}
+
+
+@pytest.mark.integration
+def test_a_gateway_with_one_model_stays_below_300_mb() -> None:
+    with gateway(ROOT / "model_repo") as running:
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+    kilobytes = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+    assert kilobytes * 1024 < 300e6
