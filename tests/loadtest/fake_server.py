@@ -23,11 +23,13 @@ def answer(stream, first=b"\x20" + HEADERS, body=b"answer", last=TRAILERS):
 class FakeServer:
     """Accepts one connection, sends SETTINGS, then what `respond(stream)` gives for each finished request.
 
-    When that is None the connection is closed. `settings` are those of the server.
+    When that is None the connection is closed. `settings` are those of the server, `window` is added to what it
+    takes on the whole connection.
     """
 
-    def __init__(self, respond, settings=None):
+    def __init__(self, respond, settings=None, window=0):
         self._respond = respond
+        self._window = frames.window_update(0, window) if window else b""
         self._settings = settings or {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -48,7 +50,7 @@ class FakeServer:
                 self._talk(connection)
 
     def _talk(self, connection):
-        connection.sendall(frames.settings(self._settings))
+        connection.sendall(frames.settings(self._settings) + self._window)
         data = _exactly(connection, len(frames.PREFACE))
         while data is not None:
             head = _exactly(connection, 9)

@@ -1,5 +1,6 @@
 """Request bodies mean the same to the official stubs as the rows they were made from."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from loadtest.bodies import PROTOCOLS, epm_predict, kserve_model_infer, make_bod
 from loadtest.rows import draw_rows, take
 from serving.contract import NumberInput
 from serving.stubs.epm.v1 import prediction_pb2 as epm
+from serving.stubs.foreign import tensorflow_serving_pb2 as serving
 from tests.loadtest.contracts import small_contract
 
 pytestmark = pytest.mark.unit
@@ -94,11 +96,32 @@ def test_drawn_rows_keep_to_the_contract():
         assert gone.mean() == (0 if raw.required else pytest.approx(0.1, abs=0.02))
 
 
+def test_numbers_stay_within_what_was_seen_where_float32_is_coarse():
+    raw = msgspec.structs.replace(CONTRACT.inputs[0], high=None, seen=(16_777_216.5, 16_777_219.5))
+    coarse = msgspec.structs.replace(CONTRACT, inputs=(raw, *CONTRACT.inputs[1:]))
+    assert set(draw_rows(coarse, 1000, seed=1)["number_0"]) == {16_777_218.0}
+
+
 def test_taking_rows_takes_them_from_every_column():
     columns = draw_rows(CONTRACT, 10, seed=1)
     part = take(columns, 3, 5)
     assert all(list(part[name]) == list(columns[name][3:5]) or name.startswith("number") for name in columns)
     np.testing.assert_array_equal(part["number_0"], columns["number_0"][3:5])
+
+
+@pytest.mark.parametrize("rows", [1, 64])
+def test_tensorflow_serving_bodies_give_the_rows_back(rows):
+    columns = draw_rows(CONTRACT, rows, seed=7, missing=0.2)
+    request = serving.PredictRequest.FromString(tensorflow_serving_predict(MODEL, columns))
+    assert set(request.inputs) == set(columns)
+    for name, cells in columns.items():
+        tensor = request.inputs[name]
+        assert [dim.size for dim in tensor.tensor_shape.dim] == [rows]
+        if isinstance(cells, list):
+            assert [cell.decode() for cell in tensor.string_val] == cells
+        else:
+            values = np.frombuffer(tensor.tensor_content, "<f4") if rows > 1 else np.array(tensor.float_val)
+            np.testing.assert_array_equal(values, cells)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The client side of HTTP/2: windows, frames, and answers in every shape the protocol allows."""
 
+import hpack
 import pytest
 
 from loadtest import frames
@@ -50,10 +51,9 @@ def test_no_call_begins_before_the_peer_has_said_its_settings():
     assert not connection.can_call()
 
 
-def test_request_headers_are_readable_by_hpack_also_with_a_long_path():
-    import hpack
-
-    path = "/" + "p" * 5000 + "/M"
+@pytest.mark.parametrize("length", [4, 126, 127, 128, 254, 255, 300, 5000])
+def test_request_headers_are_readable_by_hpack_whatever_the_length_of_the_path(length):
+    path = "/" + "p" * (length - 1)
     fields = hpack.Decoder().decode(frames.header_block("localhost:1", path))
     assert (":path", path) in [(name, value) for name, value in fields]
     assert ("te", "trailers") in [(name, value) for name, value in fields]
@@ -84,6 +84,13 @@ def test_the_connection_window_holds_a_message_back_until_it_is_renewed():
     found = sent(connection)
     assert data_of(found) == [(3, 365)]
     assert found[-1][1] == frames.END_STREAM
+
+
+def test_messages_sent_whole_use_the_connection_window_up_too():
+    connection = connected()
+    for number in range(5):
+        connection.call(number, 0, bytes(15_000))
+    assert sum(size for _, size in data_of(sent(connection))) == 65_535
 
 
 def test_the_stream_window_holds_only_its_own_stream_back():

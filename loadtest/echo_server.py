@@ -1,0 +1,49 @@
+"""The yardstick: a bare grpc.aio server on uvloop that gives every message back untouched.
+
+`python -m loadtest.echo_server` prints `ready grpc=HOST:PORT`.
+"""
+
+import asyncio
+import signal
+
+import grpc
+import uvloop
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""As the gateway's default."""
+
+
+class Echo(grpc.GenericRpcHandler):
+    """Answers any unary method with the bytes it got."""
+
+    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return _HANDLER
+
+
+async def _echo(message: bytes, _: grpc.aio.ServicerContext) -> bytes:
+    return message
+
+
+_HANDLER = grpc.unary_unary_rpc_method_handler(_echo)
+
+
+async def serve() -> None:
+    """Listen on a free port of 127.0.0.1, print `ready grpc=HOST:PORT`, and stop on SIGTERM or SIGINT."""
+    options = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ]
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((Echo(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    print(f"ready grpc=127.0.0.1:{port}", flush=True)
+    await stop.wait()
+    await server.stop(0)
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())
