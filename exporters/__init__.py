@@ -1,0 +1,1 @@
+"""From data to a published model version: tables, training, exports, the gate, the repository."""

@@ -1,0 +1,145 @@
+"""`epm-export`: the schema of the data, training and publishing, checking what is published, a sample to try."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from serving.errors import EpmError
+
+SEED, EMPLOYEES = 7, 6000
+SYNTHETIC, INX = "performance_model", "performance_inx"
+MODEL_REPO, LOCAL_REPO = Path("model_repo"), Path("local_repo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0 when it did what it was asked, 1 when not, 2 for a wrong command line."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except EpmError as error:
+        print(f"epm-export: {error.message}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="epm-export", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _schema_command(commands)
+    _train_command(commands)
+    _verify_command(commands)
+    _sample_command(commands)
+    return parser
+
+
+def _schema_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = (
+        "Print the columns of the employee-month table: types, units, physical ranges, titles in English and Chinese."
+    )
+    commands.add_parser("schema", help="print the columns of the data", description=text).set_defaults(run=_schema)
+
+
+def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = (
+        "Train a model, export it as ONNX and SavedModel, hold both to the trained model on 10,000 rows, publish. "
+        "Nothing is published when they differ. Data: synthetic employees, your own table (--data) or a public one "
+        "(--dataset)."
+    )
+    train = commands.add_parser("train", help="train, export, check and publish a model", description=text)
+    train.set_defaults(run=_train)
+    train.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help=f"name to publish under (default: {SYNTHETIC}, with --dataset inx {INX})",
+    )
+    train.add_argument(
+        "--repository", type=Path, metavar="DIR", help=f"default: {MODEL_REPO}, for data of real people {LOCAL_REPO}"
+    )
+    train.add_argument("--version", type=int, metavar="N", help="version number (default: the next free one)")
+    train.add_argument("--replace", action="store_true", help="publish even where that version is already there")
+    train.add_argument(
+        "--seed", type=int, default=SEED, metavar="N", help="the same seed gives the same bytes (default: %(default)s)"
+    )
+    train.add_argument(
+        "--employees",
+        type=int,
+        default=EMPLOYEES,
+        metavar="N",
+        help="synthetic employees to train on (default: %(default)s)",
+    )
+    train.add_argument(
+        "--trees", type=int, default=0, metavar="N", help="rounds or trees (default: the published size, 100)"
+    )
+    train.add_argument(
+        "--data", type=Path, metavar="FILE.csv", help="your own table: columns as in `epm-export schema`, and `grade`"
+    )
+    train.add_argument(
+        "--mapping", type=Path, metavar="FILE.toml", help="what the columns of --data mean, where they bear other names"
+    )
+    train.add_argument("--dataset", choices=["inx"], help="a public table with a built-in mapping")
+    train.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("../shared/data"),
+        metavar="DIR",
+        help="where public tables lie (default: %(default)s)",
+    )
+
+
+def _verify_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = (
+        "Check every version in a repository: digests, contract, config.pbtxt, golden rows through features and "
+        "onnxruntime, ONNX against SavedModel. Names what is not as it was published; exit status 1 if anything is."
+    )
+    verify = commands.add_parser("verify", help="check what is published", description=text)
+    verify.set_defaults(run=_verify)
+    verify.add_argument("repository", type=Path, metavar="REPO", help="a model repository")
+    verify.add_argument("--model", metavar="MODEL", help="check this model only")
+
+
+def _sample_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = (
+        "Write synthetic employees, none of them a training row, with some cells empty: rows to try predictions with."
+    )
+    sample = commands.add_parser("sample", help="write rows to try predictions with", description=text)
+    sample.set_defaults(run=_sample)
+    sample.add_argument("--out", type=Path, metavar="FILE.csv", help="default: standard output")
+    sample.add_argument("--employees", type=int, default=200, metavar="N", help="rows (default: %(default)s)")
+    sample.add_argument("--seed", type=int, default=SEED, metavar="N", help="default: %(default)s")
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from exporters.schema import describe
+
+    print(describe())
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from exporters import releases, sources
+
+    source = sources.choose(options)
+    print(releases.release(source, options.seed, options.trees, options.version, replace=options.replace))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from exporters import verify
+
+    return verify.report(options.repository, options.model)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from exporters.synthetic import sample_csv
+
+    text = sample_csv(options.employees, options.seed)
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text, "utf-8")
+    return 0

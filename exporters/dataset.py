@@ -1,0 +1,77 @@
+"""What a model is trained on: a table, what its columns mean, and what has to be said of it in contract and card."""
+
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.errors import DataError
+from exporters.schema import Column
+from exporters.table import Cells, Table
+from serving.contract import Text
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table ready for training. `inputs` name columns of the table, in the order of the contract."""
+
+    title: Text
+    table: Table
+    inputs: tuple[Column, ...]
+    left_out: dict[str, str]
+    """Attributes that are no input: name -> reason."""
+    description: str
+    sha256: str
+    synthetic: bool
+    groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Attributes whose groups the card compares: name -> lower bounds of bands, empty for a category."""
+    entity_type: str = "employee"
+
+    def __post_init__(self) -> None:
+        there = np.bincount(self.table.target, minlength=len(self.table.classes))
+        for name, rows in zip(self.table.classes, there, strict=True):
+            if rows < 2:
+                raise DataError(f"class {name!r} has {rows} rows: at least 2 are needed, to train on and to test on")
+
+
+def with_attributes(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
+    """The dataset with some attributes that were left out as inputs all the same, to measure what they are worth."""
+    attributes = {name: dataset.table.attributes[name] for name in names}
+    return replace(
+        dataset,
+        inputs=dataset.inputs
+        + tuple(
+            Column(name, "category" if cells.dtype.kind == "U" else "number", Text(name, name))
+            for name, cells in attributes.items()
+        ),
+        table=replace(dataset.table, columns={**dataset.table.columns, **attributes}),
+    )
+
+
+def split(table: Table, held_out: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of training and held-out rows, bool[n]. No group stands in both. Raises DataError when a class is lost."""
+    names, owner = np.unique(table.groups, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    tested = np.isin(owner, shuffled[: max(1, round(held_out * len(names)))])
+    for part, mask in (("training", ~tested), ("held-out", tested)):
+        for number, name in enumerate(table.classes):
+            if not (table.target[mask] == number).any():
+                raise DataError(f"class {name!r} has no row in the {part} part: more rows (or another seed) are needed")
+    return ~tested, tested
+
+
+def group_names(cells: Cells, bands: tuple[float, ...]) -> NDArray[np.str_]:
+    """The group of each row, str[n]: the cell itself, or the band that a number falls into; "unknown" where missing."""
+    if cells.dtype.kind == "U":
+        return np.where(cells == "", "unknown", cells)
+    if not bands:
+        return np.array(["unknown" if np.isnan(cell) else f"{cell:g}" for cell in cells])
+    edges = [f"{bound:g}" for bound in bands]
+    names = [
+        f"< {edges[0]}",
+        *(f"{low} .. < {high}" for low, high in pairwise(edges)),
+        f">= {edges[-1]}",
+    ]
+    banded = np.array(names)[np.searchsorted(bands, np.nan_to_num(cells), side="right")]
+    return np.where(np.isnan(cells), "unknown", banded)

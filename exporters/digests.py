@@ -1,0 +1,48 @@
+"""`SHA256SUMS`: what every file of a version was when it was published; `sha256sum -c SHA256SUMS` reads it."""
+
+import hashlib
+from pathlib import Path
+
+NAME = "SHA256SUMS"
+CONFIG = "../config.pbtxt"
+
+
+def render(files: dict[str, bytes | Path]) -> str:
+    """Text of the file. files: path relative to the version -> its bytes, or where it lies now."""
+    return "".join(f"{_sha256(content)}  {name}\n" for name, content in sorted(files.items()))
+
+
+def files_of(version: Path) -> dict[str, bytes | Path]:
+    """Every file that lies in a version, and its model's config: path relative to the version -> where it lies."""
+    inside = {path.relative_to(version).as_posix(): path for path in version.rglob("*") if path.is_file()}
+    inside.pop(NAME, None)
+    return {**inside, CONFIG: version.parent / "config.pbtxt"}
+
+
+def differences(version: Path) -> list[str]:
+    """What is not as SHA256SUMS says, one sentence a file; nothing when all is well."""
+    try:
+        said = (version / NAME).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{NAME}: unreadable ({error})"]
+    there = {
+        name: content
+        for name, content in files_of(version).items()
+        if not isinstance(content, Path) or content.is_file()
+    }
+    if said == render(there):
+        return []
+    promised = {name: digest for digest, separator, name in (line.partition("  ") for line in said.splitlines())}
+    found = {name: _sha256(content) for name, content in there.items()}
+    problems = [f"{name}: missing" for name in sorted(promised.keys() - found.keys())]
+    problems += [f"{name}: not listed in {NAME}" for name in sorted(found.keys() - promised.keys())]
+    problems += [
+        f"{name}: changed since it was published"
+        for name in sorted(found.keys() & promised.keys())
+        if found[name] != promised[name]
+    ]
+    return problems or [f"{NAME}: not in the form in which it was published"]
+
+
+def _sha256(content: bytes | Path) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.read_bytes()).hexdigest()

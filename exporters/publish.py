@@ -1,0 +1,105 @@
+"""Put a finished version into a repository: written beside its place, renamed into it: nobody sees half of one."""
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from exporters import digests
+from exporters.errors import PublishError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+CONFIG = "config.pbtxt"
+
+
+def check_name(model: str) -> None:
+    """Raises PublishError unless `model` can be the name of a folder, a metric label and a Triton model."""
+    if not _NAME.fullmatch(model):
+        raise PublishError(
+            f"model name: got {model!r}, expected a small letter, then small letters, digits and underscores"
+        )
+
+
+def versions(repository: Path, model: str) -> list[int]:
+    """Version numbers that lie in the repository, smallest first."""
+    folder = repository / model
+    if not folder.is_dir():
+        return []
+    return sorted(
+        int(path.name) for path in folder.iterdir() if path.is_dir() and re.fullmatch(r"[1-9][0-9]*", path.name)
+    )
+
+
+def place(repository: Path, model: str, config: str, version: int | None = None, *, replace: bool = False) -> int:
+    """The version number to publish under: the next free one, or `version`.
+
+    Raises PublishError when that version is there and is not to be replaced, and when the other versions of the model
+    were published with another config.pbtxt, which is one file for all of them.
+    """
+    check_name(model)
+    there = versions(repository, model)
+    number = there[-1] + 1 if version is None and there else version or 1
+    if number < 1:
+        raise PublishError(f"version: got {number}, expected 1 or more")
+    if number in there and not replace:
+        raise PublishError(f"{model} version {number} is already there: choose another --version, or say --replace")
+    others = [other for other in there if other != number]
+    config_there = repository / model / CONFIG
+    if others and config_there.is_file() and config_there.read_text("utf-8") != config:
+        raise PublishError(
+            f"{config_there}: this version needs another {CONFIG} (its inputs or outputs have other shapes) than "
+            f"version {others[-1]}, whose digests cover it. Publish under another model name, or remove older versions."
+        )
+    return number
+
+
+def publish(
+    repository: Path,
+    model: str,
+    files: dict[str, bytes],
+    config: str,
+    version: int | None = None,
+    *,
+    replace: bool = False,
+) -> Path:
+    """Publish `files` (path relative to the version -> bytes) and return the version's folder.
+
+    Raises PublishError; then nothing changed.
+    """
+    number = place(repository, model, config, version, replace=replace)
+    home = repository / model
+    home.mkdir(parents=True, exist_ok=True)
+    sums = digests.render({**files, digests.CONFIG: config.encode()})
+    beside = Path(
+        tempfile.mkdtemp(prefix=f".{number}.", dir=home)
+    )  # neither Triton nor TF Serving takes it for a version
+    try:
+        for name, content in {**files, digests.NAME: sums.encode()}.items():
+            _write(beside / name, content)
+        beside.chmod(0o755)  # mkdtemp lets nobody else read
+        _write(beside / CONFIG, config.encode())
+        os.replace(beside / CONFIG, home / CONFIG)
+        _rename(beside, home / str(number), replace=replace)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    return home / str(number)
+
+
+def _rename(beside: Path, into: Path, *, replace: bool) -> None:
+    """A folder cannot be renamed over a full one: with `replace` the old one steps aside first."""
+    if replace and into.is_dir():
+        with tempfile.TemporaryDirectory(prefix=f".{into.name}.", dir=into.parent) as aside:
+            into.rename(Path(aside) / "old")
+            beside.rename(into)
+        return
+    try:
+        beside.rename(into)
+    except OSError as error:
+        raise PublishError(f"{into}: somebody published this version at the same time ({error.strerror})") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

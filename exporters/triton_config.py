@@ -1,0 +1,36 @@
+"""`config.pbtxt`: how Triton is to serve a model. One file for all versions, so nothing in it depends on a version."""
+
+import json
+
+from exporters.program import class_output
+from serving.contract import Contract
+
+MAX_BATCH = 1024
+
+
+def render(contract: Contract) -> str:
+    """Text of the file (format: Triton's model_config.proto). Dimensions are without the batch, which Triton adds."""
+    output = class_output(contract)
+    classes = len(output.classes)
+    inputs = [_tensor(tensor.name, "TYPE_FP32", tensor.shape) for tensor in contract.tensors]
+    outputs = [_tensor(output.probabilities, "TYPE_FP32", (classes,)), _tensor(output.label, "TYPE_INT32", ())]
+    return (
+        f"name: {json.dumps(contract.model)}\n"
+        'backend: "onnxruntime"\n'
+        f"max_batch_size: {MAX_BATCH}\n"
+        f"input [\n{_joined(inputs)}\n]\n"
+        f"output [\n{_joined(outputs)}\n]\n"
+        "dynamic_batching { }\n"
+        "version_policy { latest { num_versions: 1 } }\n"
+    )
+
+
+def _tensor(name: str, kind: str, shape: tuple[int, ...]) -> str:
+    """A tensor of shape () is one number a row, [N]: Triton wants a dimension, and reshapes it away."""
+    dims = f"dims: [ {', '.join(map(str, shape or (1,)))} ]"
+    reshape = "" if shape else " reshape { shape: [ ] }"
+    return f"  {{ name: {json.dumps(name)} data_type: {kind} {dims}{reshape} }}"
+
+
+def _joined(tensors: list[str]) -> str:
+    return ",\n".join(tensors)

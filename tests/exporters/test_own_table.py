@@ -1,0 +1,172 @@
+"""Somebody's own table: what cannot be used is refused by line and column, what can be is read as it stands."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporters import own_table, synthetic
+from exporters.errors import DataError
+from tests.exporters.conftest import nans_agree
+
+pytestmark = pytest.mark.unit
+
+MAPPING = """
+id = "who"
+[target]
+column = "rating"
+values = { 1 = "low", 2 = "high" }
+[left_out]
+sex = "protected attribute"
+[groups]
+sex = []
+[columns]
+weekly = { low = 0, high = 168, unit = "h/week", required = true }
+"""
+TABLE = "who,weekly,team,sex,rating\nann,40,red,f,1\nbob,41.5,,m,2\ncid,38,blue,m,1\ndee,39,red,f,2\n"
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    """Reads a table given as text (or bytes) under a mapping given as text."""
+
+    def _read(table: str | bytes, mapping: str | None = MAPPING):
+        path = tmp_path / "table.csv"
+        path.write_bytes(table if isinstance(table, bytes) else table.encode())
+        if mapping is None:
+            return own_table.load(path, None)
+        (tmp_path / "mapping.toml").write_text(mapping, "utf-8")
+        return own_table.load(path, tmp_path / "mapping.toml")
+
+    return _read
+
+
+def schema_table(rows: int = 60) -> str:
+    """A table whose columns bear the schema's names, every employee of it with a grade."""
+    table = synthetic.load(rows, 1).table
+    grades = [table.classes[c] for c in table.target.tolist()]
+    return synthetic.table_csv(table, {"employee": table.groups.tolist(), "grade": grades})
+
+
+def test_unmentioned_columns_are_inferred_and_those_left_out_are_no_input(read):
+    dataset = read(TABLE)
+    assert [(column.name, column.kind) for column in dataset.inputs] == [("weekly", "number"), ("team", "category")]
+    assert dataset.table.columns["team"].tolist() == ["red", "", "blue", "red"]
+    assert dataset.table.attributes["sex"].tolist() == ["f", "m", "m", "f"]
+    assert dataset.left_out == {"sex": "protected attribute"}
+    assert [dataset.table.classes[c] for c in dataset.table.target] == ["low", "high", "low", "high"]
+    assert dataset.table.groups.tolist() == ["ann", "bob", "cid", "dee"]
+
+
+def test_a_table_with_the_schemas_names_needs_no_mapping(read):
+    dataset = read(schema_table(), None)
+    assert nans_agree(synthetic.load(60, 1).table, dataset.table)
+    assert len(dataset.inputs) == 20
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_tolerated(read):
+    plain, windows = read(TABLE), read(b"\xef\xbb\xbf" + TABLE.replace("\n", "\r\n").encode())
+    assert nans_agree(plain.table, windows.table)
+    assert plain.sha256 != windows.sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("bob,41.5,,m,2", "bob,41.5,,m,3"), "line 3, column 'rating': got the text '3', expected one of 1, 2"),
+        (("bob,41.5,,m,2", "bob,41.5,,m,"), "line 3, column 'rating': got an empty cell"),
+        (("cid,38", "cid,200"), "line 4, column 'weekly': got 200, expected 0 to 168 h/week"),
+        (("cid,38", "cid,"), "line 4, column 'weekly': got an empty cell, expected a value"),
+        (("cid,38", "cid,1_0"), "column 'weekly'"),
+        (("ann,40,red,f,1", "ann,40,red,f"), "line 2: got 4 cells, expected 5"),
+        (("ann,40,red,f,1", "ann,40,red,f,1,9"), "line 2: got 6 cells, expected 5"),
+        (("who,weekly,team", "who,weekly,weekly"), "column 'weekly' is there twice, in cells 2 and 3"),
+        (("who,weekly", "who,"), "cell 2 of the header is empty"),
+        (("rating\n", "result\n"), "no column 'rating'; the file has who, weekly"),
+        (("ann,40,red", 'ann,40,"red'), "line 2"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused_where_it_is_wrong(read, change, says):
+    typed = MAPPING.replace("weekly = {", 'weekly = { type = "number",')
+    with pytest.raises(DataError) as refusal:
+        read(TABLE.replace(*change), typed)
+    assert says in refusal.value.message
+    assert "table.csv" in refusal.value.message
+
+
+@pytest.mark.parametrize("text", ["many", "nan", "inf", "1e999", "0x10", "1,5", "４０"])
+def test_text_in_a_number_column_is_refused_with_its_line(read, text):
+    typed = MAPPING.replace("weekly = {", 'weekly = { type = "number",')
+    with pytest.raises(DataError, match=r"line 4, column 'weekly': got the text .*, expected a number"):
+        read(TABLE.replace("cid,38", f'cid,"{text}"'), typed)
+
+
+def test_lines_are_counted_in_the_file_also_after_a_cell_of_several_lines(read):
+    with pytest.raises(DataError, match="line 5, column 'rating'"):
+        read(TABLE.replace("ann,40,red", 'ann,40,"r\ne\nd"').replace("bob,41.5,,m,2", "bob,41.5,,m,3"))
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
+        (b"who,weekly,team,sex,rating\n", "no rows below the header"),
+        (b"who,weekly\nann,40\nb\xf6b,41\n", "line 3: byte 0xf6 is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(read, table, says):
+    with pytest.raises(DataError) as refusal:
+        read(table)
+    assert says in refusal.value.message
+
+
+def test_a_schema_table_without_a_column_or_with_an_unknown_one_is_refused_by_name(read):
+    text = schema_table()
+    with pytest.raises(DataError, match="missing column 'goals_met'"):
+        read(text.replace("goals_met", "goals", 1), None)
+    with pytest.raises(DataError, match="unknown column 'shoe_size'"):
+        read("\n".join(f"{line},1" if n else f"{line},shoe_size" for n, line in enumerate(text.splitlines())), None)
+
+
+def test_a_class_with_a_single_row_is_refused(read):
+    with pytest.raises(DataError, match="class 'high' has 1 rows"):
+        read(TABLE.replace("dee,39,red,f,2", "dee,39,red,f,1"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("[groups]", "[gruops]"), "gruops"),
+        (('2 = "high"', '2 = "low"'), "expected at least two"),
+        (("[groups]\nsex = []", "[groups]\nteam = []"), "groups.team"),
+        (("high = 168", 'high = "168"'), "columns"),
+        (('id = "who"', 'id = "who'), "mapping.toml"),
+        (('id = "who"', 'id = "whom"'), "no column 'whom'"),
+        (('id = "who"', 'sha256 = "00"'), "expected 00"),
+    ],
+)
+def test_a_mapping_with_a_slip_of_the_pen_is_refused(read, change, says):
+    with pytest.raises(DataError) as refusal:
+        read(TABLE, MAPPING.replace(*change))
+    assert says in refusal.value.message
+
+
+def test_a_table_of_texts_that_are_numbers_stays_a_category_when_the_mapping_says_so(read):
+    dataset = read(TABLE, MAPPING.replace("weekly = {", 'weekly = { type = "category",'))
+    assert dataset.table.columns["weekly"].tolist() == ["40", "41.5", "38", "39"]
+
+
+def test_bands_of_an_attribute_ask_for_numbers(read):
+    with pytest.raises(DataError, match="line 2, column 'sex': got the text 'f', expected a number"):
+        read(TABLE, MAPPING.replace("sex = []", "sex = [30]"))
+
+
+def test_a_column_named_like_the_graph_input_is_refused_when_the_contract_is_drawn_up(read):
+    from exporters import program
+    from exporters.cross_validation import NOWHERE
+
+    dataset = read(TABLE.replace("team", "features"))
+    with pytest.raises(DataError, match="cannot stand in one contract"):
+        program.draft("m", dataset, dataset.table, NOWHERE)
+    assert np.isfinite(dataset.table.columns["weekly"]).all()

@@ -1,0 +1,211 @@
+"""What is published is whole, the same for the same seed, and nothing when the gate refuses."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from exporters import cli, digests, onnx_graph, parity, program, publish, saved_model, training
+from exporters.errors import PublishError
+from exporters.fresh_process import FreshProcess
+from exporters.golden import load
+from serving.contract import Contract
+from serving.features.program import compile_program
+from tests.exporters.conftest import SMALL
+
+pytestmark = pytest.mark.integration
+MODEL = "performance_model"
+FILES = {
+    "SHA256SUMS",
+    "card.md",
+    "contract.json",
+    "golden.npz",
+    "model.onnx",
+    "saved_model.pb",
+    "variables/variables.data-00000-of-00001",
+    "variables/variables.index",
+}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_version_holds_what_every_server_needs_and_nothing_is_left_beside_it(published: Path):
+    assert set(tree(published / MODEL / "1")) == FILES
+    assert {path.name for path in (published / MODEL).iterdir()} == {"1", "config.pbtxt"}
+
+
+def test_sha256sum_itself_finds_every_file_unchanged(published: Path):
+    version = published / MODEL / "1"
+    checked = subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=version, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    names = [line.split("  ", 1)[1] for line in (version / "SHA256SUMS").read_text().splitlines()]
+    assert names == sorted(names)
+    assert set(names) == FILES - {"SHA256SUMS"} | {"../config.pbtxt"}
+
+
+def test_the_same_seed_gives_the_same_bytes_in_every_file(published: Path, tmp_path: Path):
+    assert cli.main([*SMALL, "--repository", str(tmp_path)]) == 0
+    again, before = tree(tmp_path), tree(published)
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in again.items()} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in before.items()
+    }
+
+
+def test_golden_rows_are_what_the_trained_model_itself_answered(published: Path, made: training.Made):
+    version = published / MODEL / "1"
+    contract = Contract.load(version / "contract.json")
+    named = load(version / "golden.npz", contract)
+    raw = program.raw_matrix(contract, {raw.name: named[f"raw.{raw.name}"] for raw in contract.inputs})
+    X = compile_program(contract).run(raw)
+    assert np.array_equal(named["features"], X)
+    assert X.shape == (256, len(contract.program.features))
+    assert np.array_equal(named["output.probabilities"], made.trained.probabilities(X))
+    assert (named["output.probabilities"].dtype, named["output.label"].dtype) == (np.float32, np.int32)
+    assert np.isnan(named["raw.quality"]).any()
+    assert (named["raw.department"] == "").any()
+    assert not set(named["raw.department"].tolist()) <= set(contract.inputs[18].categories) | {""}
+    with zipfile.ZipFile(version / "golden.npz") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_tritons_config_names_the_tensors_and_no_version(published: Path):
+    text = (published / MODEL / "config.pbtxt").read_text()
+    features = len(Contract.load(published / MODEL / "1" / "contract.json").program.features)
+    for line in (
+        'name: "performance_model"',
+        'backend: "onnxruntime"',
+        "max_batch_size: 1024",
+        f'{{ name: "features" data_type: TYPE_FP32 dims: [ {features} ] }}',
+        '{ name: "probabilities" data_type: TYPE_FP32 dims: [ 3 ] }',
+        '{ name: "label" data_type: TYPE_INT32 dims: [ 1 ] reshape { shape: [ ] } }',
+        "dynamic_batching { }",
+        "version_policy { latest { num_versions: 1 } }",
+    ):
+        assert line in text
+
+
+def test_the_card_says_what_has_to_be_said(published: Path):
+    card = (published / MODEL / "1" / "card.md").read_text()
+    for text in (
+        "synthetic",
+        "合成（虚构）数据",
+        "| **xgboost (published)** |",
+        "| random forest |",
+        "| logistic regression |",
+        "| always the commonest class |",
+        "| best possible |",
+        "| gender female |",
+        "| age 30 .. < 40 |",
+        "| truth \\ predicted | A | B | C | recall |",
+        "seed: 3",
+    ):
+        assert text in card
+
+
+def test_a_tampered_export_is_refused_and_nothing_is_published(tmp_path: Path, monkeypatch, capsys):
+    honest = onnx_graph.write
+
+    def tampered(forest, name):
+        model = onnx.load_from_string(honest(forest, name))
+        (weights,) = (a for a in model.graph.node[0].attribute if a.name == "class_weights")
+        weights.floats[0] += 0.5
+        return model.SerializeToString()
+
+    monkeypatch.setattr(onnx_graph, "write", tampered)
+    assert cli.main([*SMALL, "--repository", str(tmp_path / "repository")]) == 1
+    assert "onnxruntime" in capsys.readouterr().err
+    assert not (tmp_path / "repository").exists()
+
+
+def test_plain_tensorflow_serves_both_signatures_without_anything_of_ours(published: Path, tmp_path: Path):
+    version = published / MODEL / "1"
+    names = list(saved_model.tensor_names(Contract.load(version / "contract.json").program.features))
+    script = f"""
+import json, sys
+import numpy as np, tensorflow as tf
+golden = np.load({str(version / "golden.npz")!r})
+X = golden["features"]
+signatures = tf.saved_model.load({str(version)!r}).signatures
+out = {{}}
+named = {{name: X[:, f] for f, name in enumerate({names!r})}}
+for key, given in (("features", {{"features": X}}), ("serving_default", named)):
+    answer = signatures[key](**{{name: tf.constant(values) for name, values in given.items()}})
+    out[key] = float(np.abs(answer["probabilities"].numpy() - golden["output.probabilities"]).max())
+    out[key + " label"] = bool((answer["label"].numpy() == golden["output.label"]).all())
+    out[key + " types"] = [answer["probabilities"].dtype.name, answer["label"].dtype.name]
+print(json.dumps([out, sorted(name for name in sys.modules if name.split(".")[0] in ("exporters", "serving"))]))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    out, ours = json.loads(ran.stdout.splitlines()[-1])
+    assert ours == []
+    for key in ("features", "serving_default"):
+        assert out[key] < 1e-5
+        assert out[f"{key} label"] is True
+        assert out[f"{key} types"] == ["float32", "int32"]
+
+
+def test_a_random_forest_on_missing_values_is_the_same_in_tensorflow(tmp_path: Path):
+    from exporters import algorithms
+    from tests.exporters.test_exports import NAMES, rows_with_gaps
+
+    trained = algorithms.train(algorithms.RANDOM_FOREST, *rows_with_gaps(1500, 0), seed=0, trees=10)
+    X, _ = rows_with_gaps(3000, 1)
+    with FreshProcess() as process:
+        answers = process.call(saved_model.write_and_answer, trained.forest(), NAMES, tmp_path / "m", X)
+    agreements = parity.check_answers(parity.trained_answers(trained.probabilities(X)), answers, X, NAMES)
+    assert [agreement.rows for agreement in agreements] == [3000, 3000]
+    assert not (tmp_path / "m" / "fingerprint.pb").exists()
+
+
+def test_the_next_free_version_is_taken_and_an_old_one_is_kept(repository: Path):
+    version = repository / MODEL / "1"
+    files, config = tree(version), (repository / MODEL / "config.pbtxt").read_text()
+    files.pop("SHA256SUMS")
+    (repository / MODEL / "7").mkdir()
+    assert publish.publish(repository, MODEL, files, config).name == "8"
+    with pytest.raises(PublishError, match="already there"):
+        publish.publish(repository, MODEL, files, config, 1)
+    assert publish.publish(repository, MODEL, {**files, "card.md": b"new"}, config, 1, replace=True) == version
+    assert (version / "card.md").read_bytes() == b"new"
+    assert digests.differences(version) == []
+    assert digests.differences(repository / MODEL / "8") == []
+    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "7", "8", "config.pbtxt"}
+
+
+def test_another_config_is_refused_while_older_versions_rely_on_it(repository: Path):
+    before = tree(repository)
+    with pytest.raises(PublishError, match=r"another config.pbtxt .* than version 1.*remove older versions"):
+        publish.publish(repository, MODEL, {"card.md": b""}, "name: else")
+    assert tree(repository) == before
+    publish.publish(repository, MODEL, {"card.md": b""}, "name: else", 1, replace=True)
+    assert digests.differences(repository / MODEL / "1") == []
+
+
+def test_a_version_that_cannot_be_written_leaves_no_trace(repository: Path):
+    before = tree(repository)
+    with pytest.raises(FileExistsError):
+        publish.publish(repository, MODEL, {"a": b"", "a/b": b""}, (repository / MODEL / "config.pbtxt").read_text())
+    assert tree(repository) == before
+    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "config.pbtxt"}
+
+
+@pytest.mark.parametrize("name", ["Performance", "../up", "", "a b", "1st", "x" * 65])
+def test_a_name_that_cannot_be_a_model_is_refused(tmp_path: Path, name):
+    with pytest.raises(PublishError, match="model name"):
+        publish.publish(tmp_path, name, {}, "")
+
+
+def test_tensorflow_names_are_letters_and_digits_and_no_two_alike():
+    names = saved_model.tensor_names(
+        ("hours:filled", "部门=销售", "department=R&D", "department=R D", "1st", "Hours:filled")
+    )
+    assert names == ("hours_filled", "feature", "department_R_D", "department_R_D_3", "feature_1st", "Hours_filled_5")
