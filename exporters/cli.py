@@ -143,3 +143,7 @@ def _sample(options: argparse.Namespace) -> int:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(text, "utf-8")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

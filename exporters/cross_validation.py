@@ -49,5 +49,8 @@ def cross_validate(dataset: Dataset, make: Callable[[int], Any], seeds: tuple[in
 
 
 def reference_xgboost(seed: int) -> Any:
-    """XGBoost as in the reference figures: depth 3, 200 trees, nothing else tuned."""
-    return xgboost_classifier(200, 3, seed, max_depth=3)
+    """XGBoost as in the reference figures: depth 3, 200 trees, untuned.
+
+    They do not say their learning rate: 0.1 comes closest (0.931 / 0.895 against 0.933 / 0.899; 0.3: 0.926 / 0.888).
+    """
+    return xgboost_classifier(200, 3, seed, max_depth=3, learning_rate=0.1)
