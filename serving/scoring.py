@@ -59,32 +59,49 @@ class Client:
 
 def score(path: Path, model: str, id_column: str, client: Client, batch: int) -> Iterator[Row]:
     """Score the rows of a CSV file, in order. Raises InvalidInput naming line and column of what cannot be sent."""
-    kinds = client.columns(model)
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
-        header = reader.fieldnames or []
-        known = [name for name in header if name in kinds]
-        if not known:
-            raise InvalidInput(f"{path}: no column of {model}; it takes {', '.join(kinds)}")
-        if id_column and id_column not in header:
-            raise InvalidInput(f"{path}: no column {id_column!r} (see --id); the file has {', '.join(header)}")
-        ignored = [name for name in header if name not in kinds and name != id_column]
-        if ignored:
-            print(f"columns that {model} does not take: {', '.join(ignored)}", file=sys.stderr)
-        sent: list[list[str]] = []
+        try:
+            yield from _score(path, reader, model, id_column, client, batch)
+        except UnicodeDecodeError:
+            raise InvalidInput(f"{path} is not UTF-8: save it as CSV UTF-8") from None
+        except csv.Error as error:
+            raise InvalidInput(f"{path}, line {reader.line_num + 1}: {error}") from None
 
-        def requests() -> Iterator[v1.PredictRequest]:
+
+def _score(
+    path: Path, reader: "csv.DictReader[str]", model: str, id_column: str, client: Client, batch: int
+) -> Iterator[Row]:
+    kinds = client.columns(model)
+    header = reader.fieldnames or []
+    known = [name for name in header if name in kinds]
+    if not known:
+        raise InvalidInput(f"{path}: no column of {model}; it takes {', '.join(kinds)}")
+    if id_column and id_column not in header:
+        raise InvalidInput(f"{path}: no column {id_column!r} (see --id); the file has {', '.join(header)}")
+    ignored = [name for name in header if name not in kinds and name != id_column]
+    if ignored:
+        print(f"columns that {model} does not take: {', '.join(ignored)}", file=sys.stderr)
+    sent: list[list[str]] = []
+    failed: list[Exception] = []
+
+    def requests() -> Iterator[v1.PredictRequest]:
+        try:
             for rows in _batches(reader, batch):
                 sent.append([row[id_column] if id_column else str(number) for number, row in rows])
                 request = v1.PredictRequest(request_id=str(rows[0][0]), model=v1.ModelRef(name=model))
                 request.columns.extend(_column(name, kinds[name], rows) for name in known)
                 yield request
+        except Exception as error:  # gRPC reads requests in a thread of its own, and would keep this to itself
+            failed.append(error)
 
-        for number, response in enumerate(client.predict(requests())):
-            if response.HasField("error"):
-                raise InvalidInput(f"{path}, rows from line {response.request_id} on: {response.error.message}")
-            yield from _rows(sent[number], response)
-            sent[number] = []
+    for number, response in enumerate(client.predict(requests())):
+        if response.HasField("error"):
+            raise InvalidInput(f"{path}, rows from line {response.request_id} on: {response.error.message}")
+        yield from _rows(sent[number], response)
+        sent[number] = []
+    if failed:
+        raise failed[0]
 
 
 def show(rows: list[Row]) -> str:

@@ -3,6 +3,7 @@
 Each field of `Settings` is `EPM_<NAME>` in the environment and `--<name>` on the command line, the latter wins.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -47,6 +48,8 @@ class Settings:
         for knob in fields(self):
             value, bounds = getattr(self, knob.name), knob.metadata
             name = environment_name(knob.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SettingsError(f"{name}: got {value}, expected a finite number", field=name)
             if "low" in bounds and not value >= bounds["low"]:
                 raise SettingsError(f"{name}: got {value}, expected at least {bounds['low']}", field=name)
             if "high" in bounds and value > bounds["high"]:
@@ -54,6 +57,9 @@ class Settings:
             if "choices" in bounds and value not in bounds["choices"]:
                 expected = ", ".join(bounds["choices"])
                 raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
+        if self.max_rows_in_flight < self.max_rows:
+            name, least = "EPM_MAX_ROWS_IN_FLIGHT", f"at least EPM_MAX_ROWS, {self.max_rows}"
+            raise SettingsError(f"{name}: got {self.max_rows_in_flight}, expected {least}", field=name)
 
     @classmethod
     def read(cls, options: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> "Settings":

@@ -7,6 +7,22 @@ import traceback
 from serving.errors import EpmError
 
 
+def without_callers(record: logging.LogRecord) -> bool:
+    """A filter for an HTTP library's log, which tells addresses and bytes of callers: kind and place of a failure stay.
+
+    What cannot be read as HTTP is dropped: it was answered with 400, and port scanners send much of it.
+    """
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.web import RequestPayloadError
+
+    kind, _, trace = record.exc_info or (None, None, None)
+    if kind is None:
+        return True
+    where = "".join(traceback.format_tb(trace))
+    record.msg, record.args, record.exc_info = "defect: %s\n%s", (kind.__name__, where), None
+    return not issubclass(kind, HttpProcessingError | RequestPayloadError)
+
+
 class InternalError(EpmError):
     """A defect of the gateway (INTERNAL): the caller learns that it happened, the log where."""
 

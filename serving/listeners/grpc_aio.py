@@ -125,13 +125,16 @@ class GrpcListener:
                 while (answer := await answers.get()) is not None:
                     await context.write(await answer)
                     permits.release()
+                told_to_stop = reader.cancelled()  # by `drain`, and not because the caller had sent everything
+            except grpc.aio.InternalError:  # the caller left while an answer was being written
+                return
             finally:
                 self._readers.discard(reader)
                 reader.cancel()
                 while not answers.empty():
                     if (answer := answers.get_nowait()) is not None:
                         answer.cancel()
-            if self._draining:
+            if told_to_stop:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "this gateway is shutting down: ask another one")
 
         return handle

@@ -1,12 +1,13 @@
 """HTTP: metrics, probes, and REST of both protocol families."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from serving.errors import EpmError, InvalidInput, Status
-from serving.listeners.defects import defect
+from serving.errors import EpmError, InvalidInput, Status, TooLate
+from serving.listeners.defects import defect, without_callers
 from serving.pipeline import Pipeline
 from serving.protocols.json_values import dump
 from serving.protocols.method import Call
@@ -32,6 +33,7 @@ HTTP_STATUS = {
 """As google.rpc.Code maps to HTTP."""
 
 JSON = "application/json"
+BODY_SECONDS = 30
 MODEL_V1 = r"/v1/models/{model:[^/:]+}"
 VERSION_V1 = r"/versions/{version:\d{1,18}}"
 LABEL_V1 = r"/labels/{label:[^/:]+}"
@@ -53,7 +55,10 @@ class HttpListener:
         self._tf, self._kserve = RestTf(pipeline), RestKServe(pipeline)
         app = web.Application(client_max_size=settings.max_message_bytes)
         app.add_routes(self._operations() + self._v1() + self._v2())
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=settings.drain_seconds
+        )
+        logging.getLogger("aiohttp.server").addFilter(without_callers)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
@@ -106,7 +111,7 @@ class HttpListener:
             try:
                 if "Inference-Header-Content-Length" in request.headers:
                     raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
-                body = await answer(await request.read(), call, _path(request))
+                body = await answer(await self._body(request), call, _path(request))
                 outcome = "OK"
                 return response(body=body, content_type=JSON)
             except EpmError as error:
@@ -115,6 +120,8 @@ class HttpListener:
             except refusal:  # too large a body: aiohttp knows what to say
                 outcome = "RESOURCE_EXHAUSTED"
                 raise
+            except ConnectionError:  # the caller left in the middle of its body: nobody reads this answer
+                return response(status=400)
             except Exception:
                 outcome = "INTERNAL"
                 failure = defect(log, method)
@@ -123,6 +130,22 @@ class HttpListener:
                 self._metrics.finished((protocol, method), call.model, outcome, time.perf_counter() - began)
 
         return handle
+
+    async def _body(self, request: "web.Request") -> bytes:
+        """The bytes of the body. Raises InvalidInput when they are not as headers say, TooLate when they do not come.
+
+        Of other encodings aiohttp 3.14 cannot read all, and on a wrong `deflate` it waits for ever.
+        """
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding not in ("identity", "gzip"):
+            raise InvalidInput(f"the body: got Content-Encoding {encoding[:20]!r}, expected gzip or none")
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except TimeoutError:
+            raise TooLate(f"the body did not come within {BODY_SECONDS} s") from None
+        except self._web.RequestPayloadError:
+            raise InvalidInput("the body: got bytes that are not encoded as its headers say") from None
 
     async def _exposition(self, request: "web.Request") -> "web.Response":
         content_type = "text/plain; version=0.0.4; charset=utf-8"

@@ -12,6 +12,7 @@ from serving.errors import InvalidInput
 from serving.pipeline import Prediction
 
 MOST_DIMENSIONS = 8
+MOST_ELEMENTS = 1 << 40
 
 Answer = NDArray[Any] | list[bytes]
 """Numbers [n, ...], or n texts in UTF-8."""
@@ -114,9 +115,14 @@ def as_list(name: str, cells: list[Any], shape: list[int], count: int) -> list[A
 
 
 def elements(shape: list[int], name: str) -> int:
-    """How many elements a shape has. Raises InvalidInput for a negative size and for too many dimensions."""
+    """How many elements a shape has. Raises InvalidInput for a negative or absurd size and for too many dimensions."""
     if len(shape) == 1 and shape[0] >= 0:
         return shape[0]
-    if len(shape) > MOST_DIMENSIONS or any(size < 0 for size in shape):
-        raise InvalidInput.cell(name, f"shape {shape[:10]}", f"up to {MOST_DIMENSIONS} sizes of 0 or more")
+    if (
+        len(shape) > MOST_DIMENSIONS
+        or any(size < 0 for size in shape)
+        or math.prod(size or 1 for size in shape)
+        > MOST_ELEMENTS  # NumPy cannot shape even nothing into [0, 2**62, 2**62]
+    ):
+        raise InvalidInput.cell(name, f"shape {str(shape[:10])[:100]}", f"up to {MOST_DIMENSIONS} sizes of 0 or more")
     return math.prod(shape)

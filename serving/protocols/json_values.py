@@ -64,4 +64,5 @@ def _ready(name: str, values: list[Any], shape: list[int] | None) -> Cells:
         if elements(shape, name) != tensor.size:
             raise InvalidInput.cell(name, f"{tensor.size} values for shape {shape[:10]}", f"{elements(shape, name)}")
         tensor = tensor.reshape(shape)
-    return tensor.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+        return tensor.astype(np.float32)

@@ -131,10 +131,10 @@ class KServe:
         response = v2.RepositoryIndexResponse()
         for name, state in sorted(self._repository.models.items()):
             for version in sorted(state.served.keys() | state.refused.keys()):
+                reason = state.refused[version].reason if version in state.refused else ""
                 if version in state.served:
-                    response.models.add(name=name, version=str(version), state="READY")
+                    response.models.add(name=name, version=str(version), state="READY", reason=reason)
                 elif not ready_only:
-                    reason = state.refused[version].reason
                     response.models.add(name=name, version=str(version), state="UNAVAILABLE", reason=reason)
         return response
 

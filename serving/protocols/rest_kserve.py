@@ -76,7 +76,7 @@ def _inputs(served: ServedModel, tensors: Any) -> dict[str, Cells]:
             raise InvalidInput.cell(name, "the same input twice", "each once")
         if not isinstance(shape, list) or not all(type(size) is int for size in shape):
             raise InvalidInput.cell(name, "no shape", "`shape`, a list of whole numbers")
-        if datatype not in NUMBERS and datatype != "BYTES":
+        if not isinstance(datatype, str) or (datatype not in NUMBERS and datatype != "BYTES"):
             raise InvalidInput.cell(name, f"datatype {str(datatype)[:20]!r}", f"one of {', '.join(NUMBERS)}, BYTES")
         values = cells(served, name, tensor.get("data"), shape)
         if datatype != "BYTES" and isinstance(values, list) and any(isinstance(value, str) for value in values):

@@ -122,10 +122,11 @@ class TfServing:
             entry = response.model_version_status.add(version=version)
             entry.status.error_code = codes.OK
             entry.state = tfs.ModelVersionStatus.AVAILABLE
+            if version in state.refused:  # and served as well: on disk is another artifact, which cannot take over
+                entry.status.error_message = state.refused[version].reason
             if version not in state.served:
                 entry.state = tfs.ModelVersionStatus.END
                 entry.status.error_code = codes.FAILED_PRECONDITION
-                entry.status.error_message = state.refused[version].reason
         if not response.model_version_status:
             raise NotFound(f"no version {wanted} of model {spec.name!r} here")
         return response

@@ -16,7 +16,7 @@ import msgspec
 
 from serving.errors import EpmError, NotFound
 from serving.repository.served import ServedModel
-from serving.repository.versions import artifact_digest, load_version
+from serving.repository.versions import appearance, artifact_digest, load_version
 
 log = logging.getLogger("epm.repository")
 
@@ -25,13 +25,17 @@ log = logging.getLogger("epm.repository")
 class Refused:
     """A version that is not served, and why; not tried again until its files change."""
 
-    digest: str
+    files: str
+    """What its files looked like: see `versions.appearance`."""
     reason: str
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """One model at one moment: its served versions, the refused ones, and the labels."""
+    """One model at one moment: its served versions, the refused ones, and the labels.
+
+    A version that is in both was replaced on disk by an artifact that is refused, and goes on being served as it was.
+    """
 
     name: str
     served: Mapping[int, ServedModel] = field(default_factory=dict)
@@ -102,37 +106,42 @@ class Repository:
             if newest_found and version not in labels.values():
                 continue
             outcome = self._current(folder, version, before)
-            if isinstance(outcome, ServedModel):
-                served[version] = outcome
-                newest_found = True
-            else:
+            if isinstance(outcome, Refused):
                 refused[version] = outcome
+                former = before.served.get(version)
+                if former is None:
+                    continue
+                outcome = former
+            served[version] = outcome
+            newest_found = True
         return ModelState(folder.name, served, refused, labels)
 
     def _current(self, folder: Path, version: int, before: ModelState) -> ServedModel | Refused:
         """The version as its files are now: what is served or refused already, or the outcome of loading it."""
-        digest = ""
+        files = appearance(folder / str(version))
+        known = before.refused.get(version)
+        if known is not None and known.files == files:
+            return known
         try:
-            digest = artifact_digest(folder / str(version))
-            for known in (before.served.get(version), before.refused.get(version)):
-                if known is not None and known.digest == digest:
-                    return known
+            former = before.served.get(version)
+            if former is not None and former.digest == artifact_digest(folder / str(version)):
+                return former
             served = load_version(folder / str(version), self._threads)
         except EpmError as error:
-            return self._refuse(folder.name, version, digest, error.message, before)
+            return self._refuse(folder.name, version, files, error.message, before)
         except Exception as error:  # a broken file may break any library below; the others must go on being served
             log.exception("model %s version %d", folder.name, version)
-            return self._refuse(folder.name, version, digest, f"{type(error).__name__}: {error}", before)
+            return self._refuse(folder.name, version, files, f"{type(error).__name__}: {error}", before)
         log.info("model %s version %d is served (%s)", folder.name, version, served.backend.name)
         self._on_load(folder.name, version, "served")
         return served
 
-    def _refuse(self, model: str, version: int, digest: str, reason: str, before: ModelState) -> ServedModel | Refused:
+    def _refuse(self, model: str, version: int, files: str, reason: str, before: ModelState) -> Refused:
         known = before.refused.get(version)
-        if known != Refused(digest, reason):
+        if known is None or known.reason != reason:  # a version that is being copied changes often, its reason seldom
             log.error("model %s version %d is refused: %s", model, version, reason)
             self._on_load(model, version, "refused")
-        return Refused(digest, reason)
+        return Refused(files, reason)
 
     def _labels(self, folder: Path, before: Mapping[str, int]) -> Mapping[str, int]:
         """Labels of the model; a file that cannot be read leaves the labels as they were."""

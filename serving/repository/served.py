@@ -73,7 +73,8 @@ class ServedModel:
                 raise InvalidInput.cell(name, "no such tensor", f"all of {', '.join(self.graph_inputs)}")
             if isinstance(inputs[name], list):
                 raise InvalidInput.cell(name, "texts", "numbers")
-            tensor = np.ascontiguousarray(inputs[name], np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+                tensor = np.ascontiguousarray(inputs[name], np.float32)
             n = tensor.shape[0] if tensor.ndim else 0
             expected = f"[n, {', '.join(map(str, shape))}] with 1 to {max_rows} rows, the same in every tensor"
             if tensor.shape[1:] != shape or not 1 <= n <= max_rows or (rows is not None and n != rows):

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,18 @@ def artifact_digest(folder: Path) -> str:
         raise ContractError(f"{DIGESTS}: {error.strerror}") from error
 
 
+def appearance(folder: Path) -> str:
+    """A cheap hash over what the files of a version look like: it changes as soon as one of them is written."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.rglob("*"), folder.parent / "config.pbtxt"]):
+        try:
+            seen = path.stat()
+        except OSError:  # gone while we look
+            continue
+        digest.update(f"{path.name}\0{seen.st_ino} {seen.st_size} {seen.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
 def load_version(folder: Path, threads: int) -> ServedModel:
     """Read, verify and warm the version in `folder` (`.../<model>/<number>`). Raises ContractError with the reason."""
     digest = artifact_digest(folder)
@@ -42,7 +55,11 @@ def load_version(folder: Path, threads: int) -> ServedModel:
 def check_digests(folder: Path) -> None:
     """Raises ContractError naming the first file that is missing, changed, or listed by nobody."""
     listed = {}
-    for line in (folder / DIGESTS).read_text().splitlines():
+    try:
+        lines = (folder / DIGESTS).read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        raise ContractError(f"{DIGESTS}: {error.strerror}") from error
+    for line in lines:
         match = re.fullmatch(r"([0-9a-f]{64})  (\.\./config\.pbtxt|[\w][\w./-]*)", line)
         if not match or ".." in match[2].removeprefix("../"):
             raise ContractError(f"{DIGESTS}: cannot read the line {line[:80]!r}")
@@ -75,8 +92,11 @@ def check_golden(served: ServedModel, path: Path) -> None:
             cells = arrays[f"raw.{column.name}"]
             columns[column.name] = cells.tolist() if cells.dtype.kind == "U" else cells
         features, expected = arrays["features"], {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ContractError(f"golden.npz: {error}") from error
+    missing = served.output_tensors() - expected.keys()
+    if missing:
+        raise ContractError(f"golden rows: no output {', '.join(sorted(missing))}")
     raw = served.schema.assemble(columns, max_rows=len(features))
     served.schema.inspect(raw)
     ours = served.program.run(raw)
@@ -103,7 +123,4 @@ def check_golden(served: ServedModel, path: Path) -> None:
             raise ContractError(
                 f"golden rows: output {name} is not the trained model's in {places} places, first row {row}"
             )
-    missing = served.output_tensors() - expected.keys()
-    if missing:
-        raise ContractError(f"golden rows: no output {', '.join(sorted(missing))}")
     served.margin(outputs)  # compiled now, not in the first call

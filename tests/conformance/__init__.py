@@ -1,0 +1,1 @@
+"""Foreign clients against the gateway: each speaks its own official protocol."""

@@ -1,0 +1,1 @@
+"""What is broken, late, cut off or hostile: clear errors, and nothing is lost."""

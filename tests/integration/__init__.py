@@ -1,0 +1,1 @@
+"""Real gateways and the command line: start, repository, shutdown."""
