@@ -1,4 +1,4 @@
-"""`performance_inx`: trained on public data, published, served, asked. Needs ../shared/data, skipped where it is not."""
+"""`performance_inx`: trained on public data, published, served, asked. Skipped where ../shared/data is absent."""
 
 import subprocess
 import sys
