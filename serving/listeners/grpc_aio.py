@@ -19,6 +19,10 @@ from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("epm.grpc")
+# A caller that left before its answer was written is none of grpc's exceptions to log with a traceback.
+logging.getLogger("grpc._cython.cygrpc").addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
+)
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
