@@ -52,6 +52,7 @@ def _serve(options: argparse.Namespace) -> int:
     """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port; metrics, probes and REST on another.
     Prints a line beginning `ready` once it answers; SIGTERM and Ctrl-C drain it."""
     import logging
+    import warnings
 
     import uvloop
 
@@ -60,6 +61,7 @@ def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(
         level=chosen.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of values that are checked and refused by name
     from serving.gateway import serve
 
     uvloop.run(serve(chosen))

@@ -80,6 +80,8 @@ class GraphInput(_Value, frozen=True):
 
     name: str
     shape: tuple[int, ...]
+    missing_allowed: bool = False
+    """Whether the graph was trained to read NaN as missing. Otherwise NaN in a ready tensor is an error."""
 
 
 class ClassOutput(_Value, frozen=True, tag_field="type", tag="class"):

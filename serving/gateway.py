@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 from serving.errors import SettingsError
+from serving.listeners.defects import defect
 from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
 from serving.pipeline import Pipeline
@@ -57,8 +58,7 @@ class Gateway:
         self.pipeline.draining = True
         if self._watcher:
             self._watcher.cancel()
-        await self._grpc.drain(self.settings.drain_seconds)
-        await self._http.close()
+        await asyncio.gather(self._grpc.drain(self.settings.drain_seconds), self._http.close())
         self.pipeline.close()
 
     async def run_until_signalled(self) -> None:
@@ -82,6 +82,8 @@ class Gateway:
                 await asyncio.to_thread(self.repository.scan)
             except OSError as error:
                 log.error("the model repository cannot be read: %s", error.strerror)
+            except Exception:  # of whatever kind: the next look may see a mended repository
+                defect(log, "the watch over the model repository")
             self._grpc.set_ready(self.pipeline.ready)
 
 

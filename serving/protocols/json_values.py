@@ -14,7 +14,7 @@ from serving.repository.served import ServedModel
 def parse_object(body: bytes) -> dict[str, Any]:
     """A JSON object; NaN is allowed, as TF Serving allows it. Raises InvalidInput."""
     try:
-        value = json.loads(body or b"{}")
+        value = json.loads(body or b"{}", object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:200]
         raise InvalidInput(
@@ -23,6 +23,14 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput(f"the body: got a {type(value).__name__}, expected a JSON object")
     return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name stands twice: the last one would win in silence."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a name stands twice in one object")
+    return made
 
 
 def cells(served: ServedModel, name: str, values: Any, shape: list[int] | None = None) -> Cells:
@@ -64,5 +72,4 @@ def _ready(name: str, values: list[Any], shape: list[int] | None) -> Cells:
         if elements(shape, name) != tensor.size:
             raise InvalidInput.cell(name, f"{tensor.size} values for shape {shape[:10]}", f"{elements(shape, name)}")
         tensor = tensor.reshape(shape)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
-        return tensor.astype(np.float32)
+    return tensor.astype(np.float32)

@@ -28,10 +28,13 @@ class ServedModel:
     graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
     features_input: str = field(init=False)
     class_names: tuple[bytes, ...] = field(init=False)
+    _missing_allowed: Mapping[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
         shapes = {tensor.name: tensor.shape for tensor in self.contract.tensors}
         object.__setattr__(self, "graph_inputs", shapes)
+        missing_allowed = {tensor.name: tensor.missing_allowed for tensor in self.contract.tensors}
+        object.__setattr__(self, "_missing_allowed", missing_allowed)
         width = (len(self.contract.program.features),)
         object.__setattr__(self, "features_input", next(name for name, shape in shapes.items() if shape == width))
         classes = next((output.classes for output in self.contract.outputs if isinstance(output, ClassOutput)), ())
@@ -73,13 +76,16 @@ class ServedModel:
                 raise InvalidInput.cell(name, "no such tensor", f"all of {', '.join(self.graph_inputs)}")
             if isinstance(inputs[name], list):
                 raise InvalidInput.cell(name, "texts", "numbers")
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
-                tensor = np.ascontiguousarray(inputs[name], np.float32)
+            tensor = np.ascontiguousarray(inputs[name], np.float32)
             n = tensor.shape[0] if tensor.ndim else 0
             expected = f"[n, {', '.join(map(str, shape))}] with 1 to {max_rows} rows, the same in every tensor"
             if tensor.shape[1:] != shape or not 1 <= n <= max_rows or (rows is not None and n != rows):
                 raise InvalidInput.cell(name, f"shape {list(tensor.shape)}", expected)
             if np.isinf(tensor).any():
-                raise InvalidInput.cell(name, "an infinite value", "finite values (NaN where one is missing)")
+                raise InvalidInput.cell(name, "an infinite value", "finite values")
+            if not self._missing_allowed[name] and np.isnan(tensor).any():
+                raise InvalidInput.cell(
+                    name, "NaN", "numbers: raw columns may be missing, this tensor has no way to say so"
+                )
             tensors[name], rows = tensor, n
         return tensors

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -209,3 +210,24 @@ def test_tensorflow_names_are_letters_and_digits_and_no_two_alike():
         ("hours:filled", "部门=销售", "department=R&D", "department=R D", "1st", "Hours:filled")
     )
     assert names == ("hours_filled", "feature", "department_R_D", "department_R_D_3", "feature_1st", "Hours_filled_5")
+
+
+def test_while_a_version_is_replaced_its_place_is_never_empty(tmp_path):
+    files, config = {"card.md": b"old"}, "name: m"
+    version = publish.publish(tmp_path, MODEL, files, config, 1)
+    seen, done = [], threading.Event()
+
+    def look():
+        while not done.is_set():
+            seen.append((version / "card.md").exists())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(50):
+        publish.publish(tmp_path, MODEL, {"card.md": b"new %d" % number}, config, 1, replace=True)
+    done.set()
+    watcher.join()
+    assert len(seen) > 50
+    assert all(seen)
+    assert (version / "card.md").read_bytes() == b"new 49"
+    assert sorted(path.name for path in version.parent.iterdir()) == ["1", "config.pbtxt"]

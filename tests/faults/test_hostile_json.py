@@ -24,6 +24,7 @@ NO_REQUEST = {
     "a text": b'"canary"',
     "a list": b"[1, 2]",
     "an empty object": b"{}",
+    "the same name twice": b'{"inputs": {"hours": [40], "hours": [77.4375]}}',
     "half": b'{"inputs": {"hours": [40',
     "not UTF-8": b'{"inputs": {"hours\xff\xfe": [40]}}',
     "UTF-16 cut off": '{"inputs": 1}'.encode("utf-16")[:-1],
