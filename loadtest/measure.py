@@ -52,6 +52,8 @@ class Figures:
     client_cpu_share: float
     server_rss_mib: float
     header_table_honoured: bool
+    handler_us_per_call: float | None
+    """In the server's handler, by its own metrics; None for a server without them."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -69,9 +71,9 @@ def put_load(server: Server, work: Work, effort: Effort) -> tuple[Figures, Resul
         seconds=effort.seconds,
         keep=KEEP,
     )
-    before = server.usage()
+    handled, before = server.handled(), server.usage()
     result = run(load)
-    after = server.usage()
+    after, handled_after = server.usage(), server.handled()
     if not result.all_ok:
         raise MeasurementError(
             f"{work.protocol.name}, {work.rows} rows: grpc-status counts {dict(result.statuses)}, "
@@ -90,8 +92,16 @@ def put_load(server: Server, work: Work, effort: Effort) -> tuple[Figures, Resul
         client_cpu_share=result.cpu_seconds / result.seconds,
         server_rss_mib=after.rss_mib,
         header_table_honoured=result.stateless,
+        handler_us_per_call=_mean_us(handled, handled_after),
     )
     return figures, result
+
+
+def _mean_us(before: tuple[float, int] | None, after: tuple[float, int] | None) -> float | None:
+    """Microseconds a call between two readings of (seconds, calls)."""
+    if before is None or after is None or after[1] == before[1]:
+        return None
+    return (after[0] - before[0]) / (after[1] - before[1]) * 1e6
 
 
 def check_gateway(work: Work, result: Result) -> Probabilities:

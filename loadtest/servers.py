@@ -5,6 +5,7 @@ import selectors
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from types import TracebackType
 _TICK = os.sysconf("SC_CLK_TCK")
 CLIENT_CPU, SERVER_CPU = 0, 1
 PATIENCE_TO_STOP = 20.0
+_HANDLED = "epm_request_duration_seconds"
 """Seconds between SIGTERM and SIGKILL."""
 
 
@@ -58,6 +60,15 @@ class Server:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         ticks, pages = int(fields[11]) + int(fields[12]), int(fields[21])
         return Usage(ticks / _TICK, pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20))
+
+    def handled(self) -> tuple[float, int] | None:
+        """Seconds spent in handlers and the calls they answered, by the gateway's own metrics; None elsewhere."""
+        if not self.http:
+            return None
+        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as response:
+            samples = [line.rpartition(" ")[::2] for line in response.read().decode().splitlines()]
+        seconds = sum(float(value) for name, value in samples if name.startswith(f"{_HANDLED}_sum"))
+        return seconds, int(sum(float(value) for name, value in samples if name.startswith(f"{_HANDLED}_count")))
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that has had no effect for `PATIENCE_TO_STOP` seconds."""

@@ -33,6 +33,7 @@ def test_figures_of_a_run_hang_together(echo, work):
     )
     assert figures.client_cpu_share < 1
     assert figures.header_table_honoured
+    assert figures.handler_us_per_call is None, "the echo has no metrics"
 
 
 def test_a_gateway_that_only_echoes_is_found_out(echo, work):
@@ -57,5 +58,6 @@ def test_a_run_with_errors_is_no_measurement(work, monkeypatch):
     with FakeServer(respond) as fake:
         monkeypatch.setattr(Server, "__init__", lambda self, address: setattr(self, "address", address))
         monkeypatch.setattr(Server, "usage", lambda self: None)
+        monkeypatch.setattr(Server, "handled", lambda self: None)
         with pytest.raises(MeasurementError, match="8: 1"):
             put_load(Server(fake.address), work, BRIEF)

@@ -33,6 +33,9 @@ def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     cases = {(run["server"], run["protocol"], run["rows"]) for run in figures["rounds"]}
     assert len(cases) == len(figures["rounds"]) == 2 * 3 * 2
     assert all(run["calls"] > 0 and run["header_table_honoured"] for run in figures["rounds"])
+    handled = {run["server"]: run["handler_us_per_call"] for run in figures["rounds"]}
+    assert handled["echo"] is None
+    assert 0 < handled["gateway"] < 1e6
     assert set(figures["stages"]) == {"tensorflow_serving", "kserve_v2", "epm_v1"}
     assert all({"decode", "model", "encode"} <= set(stages) for stages in figures["stages"].values())
     assert "## Where the time goes" in page.read_text()
