@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
-from serving.errors import EpmError
+from serving.errors import EpmError, NotReady
 from serving.listeners.defects import defect
 from serving.listeners.health import SERVICE as HEALTH
 from serving.listeners.health import Health
@@ -24,6 +24,7 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 )
 
+SHUTTING_DOWN = "this gateway is shutting down: ask another one"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -35,6 +36,7 @@ class GrpcListener:
         self._metrics = metrics
         self._readers: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._running = 0
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -65,12 +67,19 @@ class GrpcListener:
         self._health.set(ready)
 
     async def drain(self, seconds: float) -> None:
-        """Refuse new calls and new messages, let running ones finish for at most so long, then leave."""
+        """Refuse new calls and new messages, let running ones finish for at most so long, then leave.
+
+        A server that is stopping cancels new calls, and a client does not try a cancelled call elsewhere. So it is
+        stopped only when nothing runs any more, and until then new calls are UNAVAILABLE.
+        """
         self._draining = True
         self._health.close()
         for reader in self._readers:
             reader.cancel()
-        await self._server.stop(seconds)
+        give_up = time.monotonic() + seconds
+        while self._running and time.monotonic() < give_up:
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 (an event would cost every call something)
+        await self._server.stop(max(give_up - time.monotonic(), 0))
 
     def _register(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
         self._server.add_registered_method_handlers(service, handlers)
@@ -89,7 +98,10 @@ class GrpcListener:
             remaining = context.time_remaining()
             call = Call(None if remaining is None else time.monotonic() + remaining)
             outcome = "CANCELLED"
+            self._running += 1
             try:
+                if self._draining:
+                    raise NotReady(SHUTTING_DOWN)
                 response = await answer(body, call)
                 outcome = "OK"
                 return response
@@ -100,6 +112,7 @@ class GrpcListener:
                 outcome = "INTERNAL"
                 await _abort(context, defect(log, name))
             finally:
+                self._running -= 1
                 finished((protocol, name), call.model, outcome, time.perf_counter() - began)
 
         return handle
@@ -123,8 +136,11 @@ class GrpcListener:
                 finally:
                     answers.put_nowait(None)
 
+            if self._draining:
+                await _abort(context, NotReady(SHUTTING_DOWN))
             reader = asyncio.ensure_future(read())
             self._readers.add(reader)
+            self._running += 1
             try:
                 while (answer := await answers.get()) is not None:
                     await context.write(await answer)
@@ -133,13 +149,14 @@ class GrpcListener:
             except grpc.aio.InternalError:  # the caller left while an answer was being written
                 return
             finally:
+                self._running -= 1
                 self._readers.discard(reader)
                 reader.cancel()
                 while not answers.empty():
                     if (answer := answers.get_nowait()) is not None:
                         answer.cancel()
             if told_to_stop:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "this gateway is shutting down: ask another one")
+                await _abort(context, NotReady(SHUTTING_DOWN))
 
         return handle
 
