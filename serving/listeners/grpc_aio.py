@@ -77,8 +77,8 @@ class GrpcListener:
         for reader in self._readers:
             reader.cancel()
         give_up = time.monotonic() + seconds
-        while self._running and time.monotonic() < give_up:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 (an event would cost every call something)
+        while self._running and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
+            await asyncio.sleep(0.01)
         await self._server.stop(max(give_up - time.monotonic(), 0))
 
     def _register(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
