@@ -31,8 +31,9 @@ help:  ## this list
 
 .PHONY: run
 run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRPC, go on serving until Ctrl-C
-	@$(BIN)/epm serve & gateway=$$!; trap 'wait $$gateway; exit 0' INT TERM; \
-	$(BIN)/epm predict examples/employees.csv --wait 120 || { kill $$gateway; wait $$gateway; exit 1; }; \
+	@exec 3< <(exec $(BIN)/epm serve); gateway=$$!; trap 'wait $$gateway; exit 0' INT TERM; \
+	read -r ready <&3 || exit 1; echo "$$ready"; \
+	$(BIN)/epm predict examples/employees.csv || { kill $$gateway; wait $$gateway; exit 1; }; \
 	echo; echo "serving gRPC on 127.0.0.1:8500, HTTP on 127.0.0.1:8501; Ctrl-C ends it"; wait $$gateway
 
 .PHONY: test

@@ -13,7 +13,7 @@ from serving.features.program import CompiledProgram
 from serving.features.rows import Cells, RowSchema
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ServedModel:
     """Everything a prediction needs; immutable, replaced as a whole when a new version is swapped in."""
 
