@@ -32,9 +32,9 @@ help:  ## this list
 .PHONY: run
 run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRPC, go on serving until Ctrl-C
 	@exec 3< <(exec $(BIN)/epm serve); gateway=$$!; trap 'wait $$gateway; exit 0' INT TERM; \
-	read -r ready <&3 || exit 1; echo "$$ready"; \
-	$(BIN)/epm predict examples/employees.csv || { kill $$gateway; wait $$gateway; exit 1; }; \
-	echo; echo "serving gRPC on 127.0.0.1:8500, HTTP on 127.0.0.1:8501; Ctrl-C ends it"; wait $$gateway
+	read -r ready grpc http <&3 || exit 1; \
+	$(BIN)/epm predict examples/employees.csv --address $${grpc#grpc=} || { kill $$gateway; wait $$gateway; exit 1; }; \
+	echo; echo "serving gRPC on $${grpc#grpc=}, HTTP on $${http#http=}; Ctrl-C ends it"; wait $$gateway
 
 .PHONY: test
 test: .venv/.test system-packages lint  ## lint, then all tests but those marked slow

@@ -10,6 +10,8 @@ from serving.errors import EpmError
 SEED, EMPLOYEES = 7, 6000
 SYNTHETIC, INX = "performance_model", "performance_inx"
 MODEL_REPO, LOCAL_REPO = Path("model_repo"), Path("local_repo")
+_EXTRA = {"onnx": "onnx", "sklearn": "scikit-learn", "tensorflow": "tensorflow", "xgboost": "xgboost-cpu"}
+"""Module -> package, of what is needed to train and not to serve."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except EpmError as error:
         print(f"epm-export: {error.message}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:  # of an import, or of importlib.metadata, which names the package
+        package = _EXTRA.get(error.name or "", error.name)
+        if package not in _EXTRA.values():
+            raise  # no choice of the user's, but a mistake of ours
+        print(f"epm-export: {package} is not installed: pip install 'epm-serving[export]'", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
         sys.stderr.close()
@@ -75,7 +83,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--trees", type=int, default=0, metavar="N", help="rounds or trees (default: the published size, 100)"
     )
     train.add_argument(
-        "--data", type=Path, metavar="FILE.csv", help="your own table: columns as in `epm-export schema`, and `grade`"
+        "--data", type=Path, metavar="FILE.csv", help="your own table: columns of `epm-export schema`, and `grade`"
     )
     train.add_argument(
         "--mapping", type=Path, metavar="FILE.toml", help="what the columns of --data mean, where they bear other names"

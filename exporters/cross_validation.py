@@ -12,6 +12,7 @@ from exporters.dataset import Dataset
 from serving.contract import Provenance
 
 FOLDS, SEEDS = 5, (0, 1, 2)
+REFERENCE_LEARNING_RATE = 0.1
 NOWHERE = Provenance("", "", 0, "", "", 0, False, {})  # contracts made here are never published
 
 
@@ -53,4 +54,4 @@ def reference_xgboost(seed: int) -> Any:
 
     They do not say their learning rate: 0.1 comes closest (0.931 / 0.895 against 0.933 / 0.899; 0.3: 0.926 / 0.888).
     """
-    return xgboost_classifier(200, 3, seed, max_depth=3, learning_rate=0.1)
+    return xgboost_classifier(200, 3, seed, max_depth=3, learning_rate=REFERENCE_LEARNING_RATE)

@@ -1,4 +1,4 @@
-"""What the columns of somebody's own table mean: read from TOML, or the schema's meaning where they bear its names."""
+"""What the columns of somebody's own table mean: what TOML says, else the schema where they bear its names."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,8 +7,14 @@ import msgspec
 
 from exporters import schema
 from exporters.errors import DataError
+from exporters.progress import say
 from exporters.sheet import Sheet
 from serving.contract import Text
+
+_ID = "employee"
+_NO_INPUT = {**schema.LEFT_OUT, "month": "identifier of the row", _ID: "identifier of the employee"}
+_BANDS: dict[str, tuple[float, ...]] = {"gender": (), "age": schema.AGE_BANDS}
+_SCHEMA = {column.name: column for column in schema.COLUMNS}
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,19 +29,19 @@ class Target(_Part, frozen=True):
 
 
 class ColumnMeaning(_Part, frozen=True):
-    """What is known of an input; everything else is inferred from its cells."""
+    """What is known of an input; what is not said is the schema's for a column of that name, else inferred."""
 
     type: Literal["number", "category"] | None = None
     title: Text | None = None
-    unit: str = ""
+    unit: str | None = None
     low: float | None = None
     """Physical bounds, inclusive."""
     high: float | None = None
-    required: bool = False
+    required: bool | None = None
 
 
 class Mapping(_Part, frozen=True):
-    """The meaning of a table. Columns that are not mentioned are inputs."""
+    """The meaning of a table. Columns that are not mentioned are inputs, save those that `completed` sets apart."""
 
     target: Target
     id: str | None = None
@@ -52,8 +58,9 @@ class Mapping(_Part, frozen=True):
     columns: dict[str, ColumnMeaning] = {}
 
     def meaning(self, name: str) -> ColumnMeaning:
-        """What is said of a column, or nothing."""
-        return self.columns.get(name, ColumnMeaning())
+        """What is said of a column; what is not said comes from the schema where the column bears its name."""
+        said, known = self.columns.get(name, ColumnMeaning()), _SCHEMA.get(name)
+        return said if known is None else _inherited(said, known)
 
 
 def load(path: Path) -> Mapping:
@@ -85,9 +92,28 @@ def check(mapping: Mapping, sheet: Sheet, where: Path) -> None:
             raise DataError(f"{where}: no column {name!r}; the file has {', '.join(sheet.columns)}", field=name)
 
 
+def completed(mapping: Mapping, sheet: Sheet) -> Mapping:
+    """The mapping with the schema's identifiers and attributes set apart: they are inputs only where it says so."""
+    mentioned = {mapping.target.column, mapping.id, *mapping.left_out, *mapping.columns}
+    apart = {name: why for name, why in _NO_INPUT.items() if name in sheet.columns and name not in mentioned}
+    owner = mapping.id
+    if owner is None and _ID in apart:
+        owner = _ID
+        del apart[_ID]
+    return msgspec.structs.replace(
+        mapping,
+        id=owner,
+        left_out=mapping.left_out | apart,
+        groups=mapping.groups | {name: _BANDS[name] for name in apart if name in _BANDS},
+    )
+
+
 def of_schema(sheet: Sheet, where: Path) -> Mapping:
-    """The mapping of a table whose columns bear the schema's names. Raises DataError for columns missing or unknown."""
-    needed = [column.name for column in schema.INPUTS] + [schema.TARGET]
+    """The mapping of a table whose columns bear the schema's names; optional ones may be absent, and are no inputs.
+
+    Raises DataError for a column that is unknown, and when a required one or the target is missing.
+    """
+    needed = [column.name for column in schema.INPUTS if column.required] + [schema.TARGET]
     missing = [name for name in needed if name not in sheet.columns]
     if missing:
         raise DataError(
@@ -95,28 +121,24 @@ def of_schema(sheet: Sheet, where: Path) -> Mapping:
             f"or say with --mapping what yours mean; the file has {', '.join(sheet.columns)}",
             field=missing[0],
         )
-    known = {column.name for column in schema.COLUMNS} | {schema.TARGET}
     for name in sheet.columns:
-        if name not in known:
+        if name not in _SCHEMA and name != schema.TARGET:
             raise DataError(
                 f"{where}: unknown column {name!r}: it is not in `epm-export schema`; use --mapping", field=name
             )
-    left_out = {name: reason for name, reason in schema.LEFT_OUT.items() if name in sheet.columns}
-    bands: dict[str, tuple[float, ...]] = {"gender": (), "age": schema.AGE_BANDS}
-    return Mapping(
-        target=Target(column=schema.TARGET, values={grade: grade for grade in schema.GRADES}),
-        id="employee" if "employee" in sheet.columns else None,
-        left_out=left_out | ({"month": "identifier of the row"} if "month" in sheet.columns else {}),
-        groups={name: bands[name] for name in left_out},
-        columns={
-            column.name: ColumnMeaning(
-                type=column.kind,
-                title=column.title,
-                unit=column.unit,
-                low=column.low,
-                high=column.high,
-                required=column.required,
-            )
-            for column in schema.INPUTS
-        },
+    absent = [column.name for column in schema.INPUTS if column.name not in sheet.columns]
+    if absent:
+        say(f"not in {where.name}, so no inputs of this model: {', '.join(absent)}")
+    return Mapping(target=Target(column=schema.TARGET, values={grade: grade for grade in schema.GRADES}))
+
+
+def _inherited(said: ColumnMeaning, known: schema.Column) -> ColumnMeaning:
+    same_unit = said.unit in (None, known.unit)  # the schema's bounds are in its own unit, and mean nothing in another
+    return ColumnMeaning(
+        type=said.type or known.kind,
+        title=said.title or known.title,
+        unit=known.unit if said.unit is None else said.unit,
+        low=known.low if said.low is None and same_unit else said.low,
+        high=known.high if said.high is None and same_unit else said.high,
+        required=known.required if said.required is None else said.required,
     )

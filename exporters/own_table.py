@@ -34,6 +34,7 @@ def load(path: Path, mapping_path: Path | None) -> Dataset:
 def build(sheet: Sheet, mapping: Mapping, path: Path) -> Dataset:
     """A dataset of all columns of `sheet`, read as `mapping` says. Raises DataError."""
     mappings.check(mapping, sheet, path)
+    mapping = mappings.completed(mapping, sheet)
     apart = {mapping.target.column, mapping.id, *mapping.left_out}
     inputs = tuple(_column(name, texts, mapping) for name, texts in sheet.columns.items() if name not in apart)
     if not inputs:
@@ -66,9 +67,8 @@ def inferred_kind(texts: list[str]) -> Kind:
 def _column(name: str, texts: list[str], mapping: Mapping) -> Column:
     meaning = mapping.meaning(name)
     kind = meaning.type or inferred_kind(texts)
-    return Column(
-        name, kind, meaning.title or Text(name, name), meaning.unit, meaning.low, meaning.high, meaning.required
-    )
+    title = meaning.title or Text(name, name)
+    return Column(name, kind, title, meaning.unit or "", meaning.low, meaning.high, bool(meaning.required))
 
 
 def _target(sheet: Sheet, mapping: Mapping) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], tuple[str, ...]]:

@@ -72,7 +72,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": described,
         "conditions": {
-            "command": "python -m loadtest.performance " + " ".join(sys.argv[1:]),
+            "command": " ".join(["python -m loadtest.performance", *sys.argv[1:]])
+            if sys.argv[1:]
+            else "make performance",
             "model": f"{contract.model} ({contract.provenance.algorithm}, {len(contract.inputs)} inputs)",
             "seconds": effort.seconds,
             "rounds": options.rounds,

@@ -19,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"epm: {error.message}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        sys.stderr.close()
+        return 1
     except (EpmError, OSError) as error:
         print(f"epm: {error}", file=sys.stderr)
         return 1
@@ -78,17 +81,19 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=256, help="rows in one message (default %(default)s)")
     parser.add_argument("--wait", type=float, default=5, help="seconds to wait for the gateway (default %(default)s)")
     parser.add_argument(
-        "--format", choices=("table", "csv"), default="table", help="how to print (default %(default)s)"
+        "--format",
+        choices=("table", "csv"),
+        default="table",
+        help="table: rounded, for people; csv: exact (default %(default)s)",
     )
     parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
     """Score the rows of a CSV file over gRPC (epm.v1, one stream) and print the answers."""
-    import csv
     from pathlib import Path
 
-    from serving.scoring import Client, score, show
+    from serving.scoring import Client, score, show, write_csv
 
     if options.batch < 1:
         raise SettingsError(f"--batch: got {options.batch}, expected at least 1")
@@ -100,9 +105,7 @@ def _predict(options: argparse.Namespace) -> int:
     elif options.format == "table":
         print(show(rows))
     else:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow([options.id or "line", *rows[0].outputs])
-        writer.writerows([row.id, *row.outputs.values()] for row in rows)
+        write_csv(rows, options.id or "line", sys.stdout)
     return 0
 
 

@@ -2,12 +2,13 @@
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import grpc
+import numpy as np
 
 from serving import table, texts
 from serving.errors import InvalidInput, NotReady
@@ -17,11 +18,27 @@ from serving.stubs.foreign import kserve_v2_pb2 as v2
 
 
 @dataclass(frozen=True)
+class Number:
+    """A float32 of an answer: rounded for a table, exact for a file."""
+
+    value: float
+    form: str
+
+    def __str__(self) -> str:
+        return format(self.value, self.form)
+
+    @property
+    def exact(self) -> str:
+        """The shortest text that gives the same float32 back."""
+        return str(np.float32(self.value))
+
+
+@dataclass(frozen=True)
 class Row:
     """One scored row of the file."""
 
     id: str
-    outputs: dict[str, str]
+    outputs: dict[str, str | Number]
     """What is shown, by column: grade, one probability a class, margin, coverage, notes."""
 
 
@@ -107,7 +124,7 @@ def _score(
 def show(rows: list[Row]) -> str:
     """A table of scored rows."""
     header = list(rows[0].outputs)
-    cells = ([row.id, *row.outputs.values()] for row in rows)
+    cells = ([row.id, *map(str, row.outputs.values())] for row in rows)
     right = [False, False, *([True] * (len(header) - 2)), False]
     return "\n".join(table.lines([texts.both(texts.EMPLOYEE), *header], cells, right))
 
@@ -138,6 +155,15 @@ def _column(name: str, kind: str, rows: list[tuple[int, dict[str, str]]]) -> v1.
     return v1.Column(name=name, doubles=v1.Doubles(values=values))
 
 
+def write_csv(rows: Iterable[Row], id_column: str, file: TextIO) -> None:
+    """Scored rows as CSV, numbers exact."""
+    writer = csv.writer(file, lineterminator="\n")
+    for number, row in enumerate(rows):
+        if number == 0:
+            writer.writerow([id_column, *row.outputs])
+        writer.writerow([row.id, *(c.exact if isinstance(c, Number) else c for c in row.outputs.values())])
+
+
 def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
     notes = [""] * len(ids)
     warning: Any
@@ -146,29 +172,33 @@ def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
         for row in warning.rows:
             notes[row] += ("; " if notes[row] else "") + (f"{warning.column}: {text}" if warning.column else text)
     for number, id_ in enumerate(ids):
-        shown: dict[str, str] = {}
+        shown: dict[str, str | Number] = {}
         for output in response.outputs:
             shown.update(_shown(output, number))
         if response.coverage:
-            shown[texts.both(texts.COVERAGE)] = f"{response.coverage[number]:.0%}"
+            shown[texts.both(texts.COVERAGE)] = Number(response.coverage[number], ".0%")
         shown[texts.both(texts.NOTES)] = notes[number]
         yield Row(id_, shown)
 
 
-def _shown(output: v1.Output, row: int) -> dict[str, str]:
+def _shown(output: v1.Output, row: int) -> dict[str, str | Number]:
     kind = output.WhichOneof("value")
     if kind == "classes":
         made, names = output.classes, output.classes.classes
         probabilities = made.probabilities[row * len(names) : (row + 1) * len(names)]
-        columns = {f"P({name})": f"{p:.3f}" for name, p in zip(names, probabilities, strict=True)}
-        return {output.name: names[made.label[row]], **columns, texts.both(texts.MARGIN): f"{made.margin[row]:.3f}"}
+        columns = {f"P({name})": Number(p, ".3f") for name, p in zip(names, probabilities, strict=True)}
+        return {
+            output.name: names[made.label[row]],
+            **columns,
+            texts.both(texts.MARGIN): Number(made.margin[row], ".3f"),
+        }
     if kind == "vector":
         names = output.vector.names
         values = output.vector.values[row * len(names) : (row + 1) * len(names)]
-        return {name: f"{value:.4g}" for name, value in zip(names, values, strict=True)}
+        return {name: Number(value, ".4g") for name, value in zip(names, values, strict=True)}
     if kind == "ranking":
         items = output.ranking.items
         return {
             output.name: " > ".join(items[i] for i in output.ranking.order[row * len(items) : (row + 1) * len(items)])
         }
-    return {output.name: f"{getattr(output, kind).values[row]:.4g}"}
+    return {output.name: Number(getattr(output, str(kind)).values[row], ".4g")}

@@ -5,7 +5,7 @@ from pathlib import Path
 from exporters import mapping as mappings
 from exporters import own_table, sheet
 from exporters.baselines import logistic_regression
-from exporters.cross_validation import Figures, cross_validate, reference_xgboost
+from exporters.cross_validation import REFERENCE_LEARNING_RATE, Figures, cross_validate, reference_xgboost
 from exporters.dataset import Dataset, with_attributes
 from exporters.progress import say
 
@@ -42,7 +42,10 @@ def section(dataset: Dataset) -> str:
         lines.append(f"| {variant} | {linear} | {boosted} |")
     return (
         "## What the quality depends on\n\n5-fold stratified cross-validation with 3 seeds on all rows; accuracy / "
-        "macro-F1, mean and standard deviation over the seeds. XGBoost: depth 3, 200 trees, otherwise untuned.\n\n"
+        "macro-F1, mean and standard deviation over the seeds. XGBoost: depth 3, 200 trees, "
+        f"learning rate {REFERENCE_LEARNING_RATE:g}, otherwise untuned. The reference figures (all columns: 0.933 / "
+        "0.899) do not name their learning rate; this one was chosen because it comes closest (0.3: 0.926 / 0.888)."
+        "\n\n"
         "| columns | logistic regression | XGBoost |\n|---|---|---|\n"
         + "\n".join(lines)
         + "\n\nThe salary rise is the strongest column by far, and it probably follows the rating: figures with it "

@@ -129,7 +129,9 @@ def _values(name: str, cells: list[Any], codes: dict[str | bytes, float] | None)
                 text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
                 raise InvalidInput.cell(name, f"the text {text[:40]!r} in row {row}", "a number")
             values.append(codes.get(cell, len(codes) / 2))
-        elif isinstance(cell, int | float) and not abs(cell) > _LARGEST:  # NaN passes: it is missing
+        elif (
+            isinstance(cell, int | float) and not isinstance(cell, bool) and not abs(cell) > _LARGEST
+        ):  # NaN passes: it is missing
             values.append(float(cell) if codes is None else float(_known_codes(np.float64(cell), len(codes) // 2)))
         else:
             came = "a number that is not finite" if isinstance(cell, int | float) else f"a {type(cell).__name__}"

@@ -1,5 +1,7 @@
 """The Open Inference Protocol over REST (KServe v2): infer, metadata, readiness, repository index."""
 
+import json
+import math
 from typing import Any
 
 from serving.errors import InvalidInput
@@ -78,11 +80,23 @@ def _inputs(served: ServedModel, tensors: Any) -> dict[str, Cells]:
             raise InvalidInput.cell(name, "no shape", "`shape`, a list of whole numbers")
         if not isinstance(datatype, str) or (datatype not in NUMBERS and datatype != "BYTES"):
             raise InvalidInput.cell(name, f"datatype {str(datatype)[:20]!r}", f"one of {', '.join(NUMBERS)}, BYTES")
-        values = cells(served, name, tensor.get("data"), shape)
+        values = cells(served, name, _numbers(name, datatype, tensor.get("data")), shape)
         if datatype != "BYTES" and isinstance(values, list) and any(isinstance(value, str) for value in values):
             raise InvalidInput.cell(name, f"a text in a tensor of {datatype}", "numbers, or datatype BYTES")
         inputs[name] = values
     return inputs
+
+
+def _numbers(name: str, datatype: str, data: Any) -> Any:
+    """Data as its datatype says; true and false of a BOOL are 1 and 0. Raises InvalidInput for what it cannot hold."""
+    if isinstance(data, list):
+        return [_numbers(name, datatype, value) for value in data]
+    whole = datatype.startswith(("INT", "UINT"))
+    if isinstance(data, bool) != (datatype == "BOOL") and isinstance(data, int | float):
+        raise InvalidInput.cell(name, f"{json.dumps(data)} in a tensor of {datatype}", f"a value of {datatype}")
+    if whole and isinstance(data, float) and not (math.isnan(data) or data.is_integer()):
+        raise InvalidInput.cell(name, f"{data:g} in a tensor of {datatype}", "whole numbers")
+    return int(data) if isinstance(data, bool) else data
 
 
 def _wanted(outputs: Any) -> list[str]:

@@ -76,7 +76,7 @@ def test_golden_rows_get_the_answers_of_the_trained_model(served):
         np.testing.assert_allclose(answer.probabilities, arrays["output.probabilities"], rtol=0, atol=1e-5)
 
 
-def test_epm_predict_prints_the_same_grades_and_coverage(served, tmp_path):
+def test_epm_predict_writes_the_same_bits(served, tmp_path):
     at, model, version = served
     rows = draw(version, 1000)
     (expected,) = tensorflow_serving(at, model, [rows])
@@ -94,7 +94,12 @@ def test_epm_predict_prints_the_same_grades_and_coverage(served, tmp_path):
     printed = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["grade"] for row in printed] == expected.grade
     covered = next(name for name in printed[0] if name.startswith("coverage"))
-    assert [row[covered] for row in printed] == [f"{share:.0%}" for share in expected.coverage]
+    leading = next(name for name in printed[0] if name.startswith("margin"))
+    for name, values in ((covered, expected.coverage), (leading, expected.margin)):
+        assert np.array([row[name] for row in printed], np.float32).tobytes() == values.tobytes()
+    classes = [name for name in printed[0] if name.startswith("P(")]
+    probabilities = np.array([[row[name] for name in classes] for row in printed], np.float32)
+    assert probabilities.tobytes() == expected.probabilities.tobytes()
 
 
 def _write_csv(path: Path, rows: Columns) -> None:

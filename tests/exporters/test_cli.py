@@ -69,3 +69,43 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, monkeypatch, ca
     assert says in error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "package"),
+    [("onnx", "onnx"), ("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu"), ("xgboost-cpu", "xgboost-cpu")],
+)
+def test_without_the_export_extra_one_sentence_names_the_package_and_the_extra(tmp_path: Path, lost, package):
+    script = f"""
+import sys
+from importlib import metadata
+
+version = metadata.version
+
+class Lost:
+    def find_spec(self, name, path=None, target=None):
+        if name == {lost!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+def version_unless_lost(name):
+    if name == {lost!r}:
+        raise metadata.PackageNotFoundError(name)
+    return version(name)
+
+sys.meta_path.insert(0, Lost())
+metadata.version = version_unless_lost
+from exporters import cli
+sys.exit(cli.main(["train", "--employees", "200", "--seed", "3", "--trees", "2"]))
+"""
+    ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    said = [line for line in ran.stderr.splitlines() if not line.startswith("[")]  # all but progress
+    assert said == [f"epm-export: {package} is not installed: pip install 'epm-serving[export]'"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_module_that_is_missing_by_our_own_mistake_is_not_blamed_on_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "exporters.schema", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["schema"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporters import program
-from exporters.cross_validation import NOWHERE
+from exporters.cross_validation import NOWHERE, Figures, reference_xgboost
 from exporters.datasets import inx
 from exporters.errors import DataError
 from tests.exporters.conftest import DATA
@@ -59,3 +59,12 @@ def test_another_copy_of_the_file_is_refused(tmp_path: Path):
 def test_a_missing_file_is_named():
     with pytest.raises(DataError, match=inx.FILE):
         inx.load(Path("/nowhere"))
+
+
+def test_the_card_names_the_learning_rate_and_why_it_was_chosen(monkeypatch):
+    monkeypatch.setattr(inx, "figures", lambda *_: Figures(0.9, 0.0, 0.8, 0.0))
+    text = inx.section(inx.load(DATA))
+    assert reference_xgboost(0).learning_rate == 0.1
+    assert "depth 3, 200 trees, learning rate 0.1, otherwise untuned." in text
+    assert "do not name their learning rate" in text
+    assert "comes closest (0.3: 0.926 / 0.888)" in text

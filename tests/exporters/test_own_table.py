@@ -1,11 +1,12 @@
 """Somebody's own table: what cannot be used is refused by line and column, what can be is read as it stands."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from exporters import own_table, synthetic
+from exporters import own_table, schema, synthetic, training
 from exporters.errors import DataError
 from tests.exporters.conftest import nans_agree
 
@@ -121,12 +122,28 @@ def test_a_file_that_is_no_table_is_refused(read, table, says):
     assert says in refusal.value.message
 
 
-def test_a_schema_table_without_a_column_or_with_an_unknown_one_is_refused_by_name(read):
+def test_a_schema_table_without_a_required_column_or_with_an_unknown_one_is_refused_by_name(read):
     text = schema_table()
-    with pytest.raises(DataError, match="missing column 'goals_met'"):
-        read(text.replace("goals_met", "goals", 1), None)
+    with pytest.raises(DataError, match="missing column 'hours'"):
+        read(text.replace("hours", "weekly", 1), None)
+    with pytest.raises(DataError, match="missing column 'grade'"):
+        read(text.replace("grade", "rating", 1), None)
     with pytest.raises(DataError, match="unknown column 'shoe_size'"):
         read("\n".join(f"{line},1" if n else f"{line},shoe_size" for n, line in enumerate(text.splitlines())), None)
+
+
+def test_optional_columns_that_a_schema_table_lacks_are_no_inputs_and_are_named_in_one_line(read, capsys):
+    dataset = read("hours,quality,grade\n40,3,A\n41,,A\n38,2,B\n39,4,B\n40,1,C\n45,2,C\n", None)
+    assert [column.name for column in dataset.inputs] == ["hours", "quality"]
+    (line,) = capsys.readouterr().err.splitlines()
+    absent = [column.name for column in schema.INPUTS if column.name not in ("hours", "quality")]
+    assert len(absent) == 18
+    assert line.endswith(f"no inputs of this model: {', '.join(absent)}")
+
+
+def test_a_schema_table_with_every_column_says_nothing_of_absent_ones(read, capsys):
+    read(schema_table(), None)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_class_with_a_single_row_is_refused(read):
@@ -170,3 +187,63 @@ def test_a_column_named_like_the_graph_input_is_refused_when_the_contract_is_dra
     with pytest.raises(DataError, match="cannot stand in one contract"):
         program.draft("m", dataset, dataset.table, NOWHERE)
     assert np.isfinite(dataset.table.columns["weekly"]).all()
+
+
+PEOPLE = (
+    "employee,month,hours,department,gender,age,shoe_size,rating\n"
+    "ann,2024-01,40,red,f,29,38,1\nbob,2024-01,41,,m,35,44,2\nann,2024-02,38,blue,f,41,38,1\ndee,2024-01,39,red,f,,40,2\n"
+)
+TARGET_ALONE = '[target]\ncolumn = "rating"\nvalues = { 1 = "low", 2 = "high" }\n'
+
+
+def test_columns_with_the_schemas_names_mean_what_the_schema_says_also_under_a_mapping(read):
+    of_schema = {column.name: column for column in schema.COLUMNS}
+    hours, department, shoe_size = read(PEOPLE, TARGET_ALONE).inputs
+    assert (hours, department) == (of_schema["hours"], of_schema["department"])
+    assert (shoe_size.kind, shoe_size.unit, shoe_size.high, shoe_size.required) == ("number", "", None, False)
+    with pytest.raises(DataError, match="line 2, column 'hours': got 400, expected 0 to 168 h/week"):
+        read(PEOPLE.replace("ann,2024-01,40", "ann,2024-01,400"), TARGET_ALONE)
+    with pytest.raises(DataError, match="line 2, column 'hours': got an empty cell, expected a value"):
+        read(PEOPLE.replace("ann,2024-01,40", "ann,2024-01,"), TARGET_ALONE)
+
+
+def test_what_the_mapping_says_of_a_schema_column_goes_before_the_schema(read):
+    def hours(said: str) -> schema.Column:
+        return read(PEOPLE, f"{TARGET_ALONE}[columns]\nhours = {{ {said} }}\n").inputs[0]
+
+    said = hours('high = 60, required = false, title = { en = "worked", zh = "工时" }')
+    assert (said.low, said.high, said.unit, said.required, said.title.en) == (0, 60, "h/week", False, "worked")
+    assert hours('type = "category"').kind == "category"
+    monthly = hours('unit = "h/month", low = 1')
+    assert (monthly.low, monthly.high, monthly.required) == (1, None, True)  # 168 hours are a bound of the week alone
+
+
+def test_the_schemas_identifiers_and_attributes_are_no_inputs_unless_the_mapping_mentions_them(read):
+    dataset = read(PEOPLE, TARGET_ALONE)
+    assert dataset.table.groups.tolist() == ["ann", "bob", "ann", "dee"]
+    assert set(dataset.left_out) == {"month", "gender", "age"}
+    assert "protected" in dataset.left_out["age"]
+    assert dataset.groups == {"gender": (), "age": schema.AGE_BANDS}
+    asked = read(
+        PEOPLE, f'id = "month"\n{TARGET_ALONE}[left_out]\ngender = "mine"\n[columns]\nage = {{ required = false }}\n'
+    )
+    assert [column.name for column in asked.inputs] == ["hours", "department", "age", "shoe_size"]
+    assert asked.left_out == {"gender": "mine", "employee": "identifier of the employee"}
+    assert asked.groups == {}
+
+
+def test_a_mapping_of_the_target_alone_reads_a_schema_table_as_no_mapping_does(read):
+    text = schema_table()
+    alone, plain = read(text, '[target]\ncolumn = "grade"\nvalues = { A = "A", B = "B", C = "C" }\n'), read(text, None)
+    assert (alone.inputs, alone.left_out, alone.groups) == (plain.inputs, plain.left_out, plain.groups)
+    assert alone.table.sha256() == plain.table.sha256()
+
+
+def test_the_mapping_that_the_documentation_prints_can_be_trained_with(read):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text("utf-8")
+    (printed,) = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    rows = [f"E{n},{'fm'[n % 2]},{25 + n % 30},{35 + n % 3},{2 + n % 3}" for n in range(60)]
+    dataset = read("\n".join(["EmpNumber,Gender,Age,Hours,Rating", *rows]), printed)
+    assert [column.name for column in dataset.inputs] == ["Hours"]
+    assert set(dataset.left_out) == set(dataset.groups) == {"Gender", "Age"}
+    assert training.make("m", dataset, 0, trees=2).contract.inputs[0].title.zh == "工时"

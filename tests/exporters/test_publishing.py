@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -112,7 +113,15 @@ def test_the_card_says_what_has_to_be_said(published: Path):
         assert text in card
 
 
-def test_a_tampered_export_is_refused_and_nothing_is_published(tmp_path: Path, monkeypatch, capsys):
+def test_every_export_is_held_to_the_trained_model_on_ten_thousand_rows(published: Path):
+    card = (published / MODEL / "1" / "card.md").read_text()
+    table = card.split("## Exports against the trained model")[1].split("\n## ")[0]
+    exports = re.findall(r"^\| (\w[^|]*) \| (\d+) \|", table, re.MULTILINE)
+    assert len(exports) == 3
+    assert [rows for _, rows in exports] == ["10000"] * 3
+
+
+def test_a_tampered_export_is_refused_with_its_worst_rows_and_nothing_is_published(tmp_path: Path, monkeypatch, capsys):
     honest = onnx_graph.write
 
     def tampered(forest, name):
@@ -123,8 +132,11 @@ def test_a_tampered_export_is_refused_and_nothing_is_published(tmp_path: Path, m
 
     monkeypatch.setattr(onnx_graph, "write", tampered)
     assert cli.main([*SMALL, "--repository", str(tmp_path / "repository")]) == 1
-    assert "onnxruntime" in capsys.readouterr().err
-    assert not (tmp_path / "repository").exists()
+    out, err = capsys.readouterr()
+    assert re.search(r"onnxruntime: \d+ of 10000 rows differ from the trained model; the worst:\n  row \d+: ", err)
+    assert len(re.findall(r"^  row \d+: trained model \[.*onnxruntime \[", err, re.MULTILINE)) == 5
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_plain_tensorflow_serves_both_signatures_without_anything_of_ours(published: Path, tmp_path: Path):

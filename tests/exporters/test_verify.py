@@ -106,6 +106,17 @@ def test_an_onnx_model_exchanged_for_another_is_found(repository: Path):
     assert problem.startswith("model.onnx: ")
 
 
+def test_a_missing_tensorflow_is_not_blamed_on_the_version(repository: Path, monkeypatch, capsys):
+    def lost(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr(FreshProcess, "call", lost)
+    assert cli.main(["verify", str(repository)]) == 1
+    out, err = capsys.readouterr()
+    assert "saved_model.pb" not in out
+    assert err.splitlines()[-1] == "epm-export: tensorflow is not installed: pip install 'epm-serving[export]'"
+
+
 def test_a_contract_or_config_that_does_not_belong_here_is_found(repository: Path):
     version = repository / "performance_model" / "1"
     config = version.parent / "config.pbtxt"

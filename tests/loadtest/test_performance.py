@@ -24,7 +24,6 @@ def performance(*arguments):
     )
 
 
-@pytest.mark.skipif(not (REPO / "performance_model").is_dir(), reason="no model is published here")
 def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     results, page = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     done = performance("--smoke", "--results", results, "--out", page, "--model-repo", REPO)

@@ -25,3 +25,8 @@ def test_every_body_is_used_once_a_pass_and_the_first_pass_is_extra():
     seen = []
     time_stages([Stage("look", seen.append)], bodies=3, repeats=2)
     assert seen == [0, 1, 2] * 3
+
+
+def test_a_stage_that_is_only_there_to_be_subtracted_is_not_shown():
+    times = time_stages([Stage("_inner", burn(20_000)), Stage("outer", burn(60_000), without=("_inner",))], 5, 7)
+    assert list(times) == ["outer"]
