@@ -3,7 +3,16 @@
 from serving.errors import EpmError
 
 
-class DataError(EpmError):
+class _AtTheTerminal(EpmError):
+    """An error that no protocol carries, so its message stays whole: a report of the worst rows is long."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(message, field=field)
+        self.message = message
+        self.args = (message,)
+
+
+class DataError(_AtTheTerminal):
     """A table, mapping or parameter that cannot be used as it is."""
 
     @classmethod
@@ -12,9 +21,9 @@ class DataError(EpmError):
         return cls(f"line {line}, column {column!r}: got {came}, expected {expected}", field=column)
 
 
-class ParityError(EpmError):
+class ParityError(_AtTheTerminal):
     """An exported model that does not answer as the trained model does. Nothing is published."""
 
 
-class PublishError(EpmError):
+class PublishError(_AtTheTerminal):
     """A version that cannot be put into the repository, or one that lies there and is broken."""

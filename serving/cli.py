@@ -114,7 +114,7 @@ def _models_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", choices=("list", "describe"), help="list: all versions; describe: what to send to one"
     )
-    parser.add_argument("name", nargs="?", help="with describe: the model")
+    parser.add_argument("name", nargs="?", help="the model; may be left out with list")
     parser.add_argument("--model-repo", help="folder of the models (default model_repo; EPM_MODEL_REPO)")
 
 
@@ -128,7 +128,7 @@ def _models(options: argparse.Namespace) -> int:
     if options.action == "describe" and not options.name:
         raise SettingsError("epm models describe: which model? (see `epm models list`)")
     root = Path(options.model_repo or settings.Settings.read().model_repo)
-    print(describe(root, options.name) if options.action == "describe" else listing(root))
+    print(describe(root, options.name) if options.action == "describe" else listing(root, options.name))
     return 0
 
 

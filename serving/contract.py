@@ -195,6 +195,21 @@ class Contract(_Value, frozen=True):
             f"no graph input takes the {len(self.program.features)} features of the program",
         )
 
+    def graph_outputs(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """The graph's outputs that answers are made of: name -> type, shape without n."""
+        found: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for output in self.outputs:
+            if isinstance(output, ClassOutput):
+                found[output.probabilities] = ("float32", (len(output.classes),))
+                found[output.label] = ("int32", ())
+            elif isinstance(output, VectorOutput):
+                found[output.tensor] = ("float32", (len(output.names),))
+            elif isinstance(output, RankingOutput):
+                found[output.tensor] = ("float32", (len(output.items),))
+            else:
+                found[output.tensor] = ("float32", ())
+        return found
+
     @classmethod
     def from_json(cls, data: bytes) -> "Contract":
         """Read a contract. Raises ContractError with the path of the first field that is wrong."""

@@ -7,15 +7,16 @@ from pathlib import Path
 from serving import table
 from serving.contract import CategoryInput, Contract, RawInput
 from serving.errors import EpmError, NotFound
+from serving.repository.repository import versions_in
 from serving.repository.versions import check_digests
 
 
 def newest(root: Path, model: str) -> tuple[int, Contract]:
-    """Number and contract of the newest version on disk whose contract can be read. Raises NotFound."""
+    """Number and contract of the newest version on disk that is as it was published. Raises NotFound."""
     folder = root / model
-    versions = sorted((int(p.name) for p in folder.glob("*") if p.is_dir() and p.name.isdigit()), reverse=True)
-    for version in versions:
+    for version in sorted(versions_in(folder), reverse=True) if folder.is_dir() else ():
         try:
+            check_digests(folder / str(version))
             return version, Contract.load(folder / str(version) / "contract.json")
         except EpmError as error:
             print(f"{model} version {version}: {error.message}", file=sys.stderr)
@@ -23,11 +24,13 @@ def newest(root: Path, model: str) -> tuple[int, Contract]:
     raise NotFound(f"no model {model!r} in {root}; models there: {known}")
 
 
-def listing(root: Path) -> str:
-    """A table of all versions of all models."""
+def listing(root: Path, model: str | None = None) -> str:
+    """A table of all versions, of all models or of one. Raises NotFound when there is no such folder."""
+    if not root.is_dir():
+        raise NotFound(f"{root}: no such folder")
     rows = []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-        for version in sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda p: int(p.name)):
+    for folder in sorted(path for path in root.glob(model or "*") if path.is_dir()):
+        for version in (folder / str(number) for number in sorted(versions_in(folder))):
             try:
                 check_digests(version)
                 contract = Contract.load(version / "contract.json")
@@ -35,6 +38,8 @@ def listing(root: Path) -> str:
                 rows.append([folder.name, version.name, contract.entity_type, str(len(contract.inputs)), outputs, "ok"])
             except EpmError as error:
                 rows.append([folder.name, version.name, "", "", "", error.message])
+    if model and not rows:
+        raise NotFound(f"no model {model!r} in {root}")
     header = ["model", "version", "of a", "inputs", "outputs", "files"]
     return "\n".join(table.lines(header, rows, [False, True, False, True, False, False]))
 

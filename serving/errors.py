@@ -1,5 +1,6 @@
 """One hierarchy of errors; every class knows its gRPC status, every protocol translates it in one place."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -10,12 +11,21 @@ class Status(IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
-    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
-    UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+
+
+LONGEST = 500
+"""Characters of a message: with its details it has to fit into the 8 KiB of metadata that gRPC clients take."""
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The names that would have been right, the first twenty of them."""
+    listed = list(names)
+    more = f" and {len(listed) - 20} more" if len(listed) > 20 else ""
+    return f"one of {', '.join(listed[:20])}{more}"
 
 
 class EpmError(Exception):
@@ -24,8 +34,8 @@ class EpmError(Exception):
     status = Status.INTERNAL
 
     def __init__(self, message: str, *, field: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = message if len(message) <= LONGEST else message[: LONGEST - 1] + "…"
+        super().__init__(self.message)
         self.field = field
 
 
@@ -63,12 +73,6 @@ class TooLate(EpmError):
     """The caller's deadline has passed before work on the answer began."""
 
     status = Status.DEADLINE_EXCEEDED
-
-
-class Unsupported(EpmError):
-    """A well-formed request for something that this model or gateway does not do."""
-
-    status = Status.UNIMPLEMENTED
 
 
 class PreconditionFailed(EpmError):

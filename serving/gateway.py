@@ -58,7 +58,9 @@ class Gateway:
         self.pipeline.draining = True
         if self._watcher:
             self._watcher.cancel()
-        await asyncio.gather(self._grpc.drain(self.settings.drain_seconds), self._http.close())
+        seconds = self.settings.drain_seconds
+        await asyncio.gather(self._grpc.drain(seconds), self._http.drain(seconds))
+        await self._http.close()
         self.pipeline.close()
 
     async def run_until_signalled(self) -> None:

@@ -68,6 +68,7 @@ class Pipeline:
         self.repository = repository
         self.rows_in_flight = 0
         self.draining = False
+        self.max_rows = settings.max_rows
         self._settings = settings
         self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="epm-worker")
 
@@ -83,7 +84,7 @@ class Pipeline:
         Overloaded when too many rows are being answered already.
         """
         rows = _rows(inputs)
-        if rows <= self._settings.inline_rows or rows > self._settings.max_rows:  # quick, or quickly refused
+        if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
             return self._compute(served, inputs, deadline)
         limit = self._settings.max_rows_in_flight
         if self.rows_in_flight + rows > limit:
@@ -104,13 +105,12 @@ class Pipeline:
     def _compute(self, served: ServedModel, inputs: Inputs, deadline: float | None) -> Prediction:
         if deadline is not None and time.monotonic() >= deadline:
             raise TooLate("the deadline passed before work began")
-        max_rows = self._settings.max_rows
         coverage: NDArray[np.float32] | None = None
         warnings: tuple[RowWarning, ...] = ()
         if served.takes_ready(inputs):
-            ready = served.check_ready(inputs, max_rows)
+            ready = served.check_ready(inputs, self.max_rows)
         else:
-            raw = served.schema.assemble(inputs, max_rows)
+            raw = served.schema.assemble(inputs, self.max_rows)
             inspection = served.schema.inspect(raw)
             coverage = inspection.coverage
             warnings = _warnings(served, raw, inspection)

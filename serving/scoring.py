@@ -93,7 +93,9 @@ def _score(
     header = reader.fieldnames or []
     known = [name for name in header if name in kinds]
     if not known:
-        raise InvalidInput(f"{path}: no column of {model}; it takes {', '.join(kinds)}")
+        raise InvalidInput(
+            f"{path}: none of its columns ({', '.join(header)[:100]}) is one that {model} takes: {', '.join(kinds)}"
+        )
     if id_column and id_column not in header:
         raise InvalidInput(f"{path}: no column {id_column!r} (see --id); the file has {', '.join(header)}")
     ignored = [name for name in header if name not in kinds and name != id_column]
@@ -145,11 +147,11 @@ def _batches(reader: "csv.DictReader[str]", size: int) -> Iterator[list[tuple[in
 
 def _column(name: str, kind: str, rows: list[tuple[int, dict[str, str]]]) -> v1.Column:
     if kind == "BYTES":
-        return v1.Column(name=name, strings=v1.Strings(values=[row[name] for _, row in rows]))
+        return v1.Column(name=name, strings=v1.Strings(values=[row[name].strip() for _, row in rows]))
     values = []
     for line, row in rows:
         try:
-            values.append(float(row[name] or "nan"))
+            values.append(float(row[name].strip().replace("_", "?") or "nan"))  # 1_0 is no number in a table
         except ValueError:
             raise InvalidInput.cell(name, f"{row[name][:40]!r} in line {line}", "a number, or nothing") from None
     return v1.Column(name=name, doubles=v1.Doubles(values=values))

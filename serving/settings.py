@@ -5,6 +5,7 @@ Each field of `Settings` is `EPM_<NAME>` in the environment and `--<name>` on th
 
 import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -26,19 +27,24 @@ class Settings:
     host: str = _knob("127.0.0.1", "address to listen on; 0.0.0.0 for all, when the network around it is trusted")
     grpc_port: int = _knob(8500, "port of the three gRPC protocols; 0 picks a free one", low=0, high=65535)
     http_port: int = _knob(8501, "port of metrics, probes and REST; 0 picks a free one", low=0, high=65535)
-    max_rows: int = _knob(16384, "rows in one call, more is INVALID_ARGUMENT", low=1)
-    max_message_bytes: int = _knob(16 << 20, "bytes in one message, more is RESOURCE_EXHAUSTED", low=1024)
-    max_rows_in_flight: int = _knob(
-        65536, "rows being answered at any time, all calls together; more is RESOURCE_EXHAUSTED at once", low=1
+    max_rows: int = _knob(4096, "rows in one call, more is INVALID_ARGUMENT", low=1)
+    max_message_bytes: int = _knob(
+        4 << 20, "bytes in one message, more is RESOURCE_EXHAUSTED", low=1024, high=2**31 - 1
     )
-    max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1)
+    max_rows_in_flight: int = _knob(
+        65536, "rows in worker threads at any time, all calls together; more is RESOURCE_EXHAUSTED at once", low=1
+    )
+    max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1, high=2**31 - 1)
     stream_window: int = _knob(16, "unanswered messages of one stream; then reading stops", low=1)
     inline_rows: int = _knob(
-        64, "calls of up to so many rows are computed on the event loop, larger ones in a worker thread", low=0
+        64,
+        "calls of up to so many rows are computed on the event loop, larger ones in a worker thread",
+        low=0,
+        high=1024,
     )
     worker_threads: int = _knob(2, "threads for calls above inline_rows", low=1)
     intra_op_num_threads: int = _knob(
-        1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1
+        1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )
     repository_poll_seconds: float = _knob(5.0, "how often the model repository is looked at; 0: only at start", low=0)
     drain_seconds: float = _knob(20.0, "how long running calls may take to finish after SIGTERM", low=0)
@@ -57,6 +63,11 @@ class Settings:
             if "choices" in bounds and value not in bounds["choices"]:
                 expected = ", ".join(bounds["choices"])
                 raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
+        if not self.host:
+            raise SettingsError("EPM_HOST: got nothing, expected an address", field="EPM_HOST")
+        if 0 < self.repository_poll_seconds < 0.1:
+            name = "EPM_REPOSITORY_POLL_SECONDS"
+            raise SettingsError(f"{name}: got {self.repository_poll_seconds}, expected 0, or 0.1 and more", field=name)
         if self.max_rows_in_flight < self.max_rows:
             name, least = "EPM_MAX_ROWS_IN_FLIGHT", f"at least EPM_MAX_ROWS, {self.max_rows}"
             raise SettingsError(f"{name}: got {self.max_rows_in_flight}, expected {least}", field=name)
@@ -67,7 +78,7 @@ class Settings:
         environment = os.environ if environment is None else environment
         known = {environment_name(knob.name) for knob in fields(cls)} | OTHER_VARIABLES
         for name in sorted(environment):
-            if name.startswith("EPM_") and name not in known:
+            if name.startswith("EPM_") and name not in known and not _is_service_link(name, environment[name]):
                 raise SettingsError(f"{name}: there is no such setting (see `epm serve --help`)", field=name)
         values = {}
         for knob in fields(cls):
@@ -85,6 +96,12 @@ class Settings:
 
 
 OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS"}
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes put this into the pod because of a Service named `epm` or `epm-...`: it is not meant for us."""
+    by_name = re.fullmatch(r"EPM_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP)\w*)", name)
+    return bool(by_name) or (name.endswith("_PORT") and value.startswith(("tcp://", "udp://")))
 
 
 def environment_name(knob: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.contract import CategoryInput, Contract, NumberInput
-from serving.errors import InvalidInput
+from serving.errors import InvalidInput, one_of
 
 Cells = NDArray[Any] | Sequence[Any]
 """The n cells of one column. A list may hold anything and is looked at cell by cell: texts (str, bytes), numbers, None;
@@ -69,7 +69,7 @@ class RowSchema:
 
     def unknown(self, name: str) -> InvalidInput:
         """The refusal of a column that the contract does not know."""
-        return InvalidInput.cell(name, "an unknown column", f"one of {', '.join(self.numbers)}")
+        return InvalidInput.cell(name, "an unknown column", one_of(self.numbers))
 
     def inspect(self, raw: NDArray[np.float64]) -> Inspection:
         """Check values and measure coverage. Raises InvalidInput at the first value that cannot be."""
@@ -115,7 +115,7 @@ def _bounds(raw: NumberInput | CategoryInput) -> tuple[float, float, float, floa
 def _known_codes(given: Any, unknown: int) -> NDArray[np.float64]:
     """Categories may be sent as codes: what is no code of a known category is unknown."""
     known = (given >= 0) & (given < unknown) & (given == np.floor(given))
-    return np.where(known | np.isnan(given), given, unknown)
+    return np.where(known | ~np.isfinite(given), given, unknown)  # infinity is refused like everywhere else
 
 
 def _values(name: str, cells: list[Any], codes: dict[str | bytes, float] | None) -> list[float]:
@@ -129,11 +129,9 @@ def _values(name: str, cells: list[Any], codes: dict[str | bytes, float] | None)
                 text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell
                 raise InvalidInput.cell(name, f"the text {text[:40]!r} in row {row}", "a number")
             values.append(codes.get(cell, len(codes) / 2))
-        elif (
-            isinstance(cell, int | float) and not isinstance(cell, bool) and not abs(cell) > _LARGEST
-        ):  # NaN passes: it is missing
+        elif type(cell) in (int, float) and not abs(cell) > _LARGEST:  # NaN passes: it is missing
             values.append(float(cell) if codes is None else float(_known_codes(np.float64(cell), len(codes) // 2)))
         else:
-            came = "a number that is not finite" if isinstance(cell, int | float) else f"a {type(cell).__name__}"
+            came = "a number that is not finite" if type(cell) in (int, float) else f"a {type(cell).__name__}"
             raise InvalidInput.cell(name, f"{came} in row {row}", "a finite number" if codes is None else "a text")
     return values

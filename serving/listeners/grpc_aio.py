@@ -43,6 +43,7 @@ class GrpcListener:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", settings.max_streams),
                 ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 60_000),  # a peer that vanished does not hold its streams for ever
             ]
         )
         names = [service.name for service in services]
@@ -79,7 +80,7 @@ class GrpcListener:
         give_up = time.monotonic() + seconds
         while self._running and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
             await asyncio.sleep(0.01)
-        await self._server.stop(max(give_up - time.monotonic(), 0))
+        await self._server.stop(min(2.0, seconds))  # answers on their way out; an open reflection stream has no more
 
     def _register(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
         self._server.add_registered_method_handlers(service, handlers)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from serving.errors import EpmError, InvalidInput, Status, TooLate
+from serving.errors import EpmError, InvalidInput, NotReady, Status, TooLate
 from serving.listeners.defects import defect, without_callers
 from serving.pipeline import Pipeline
 from serving.protocols.json_values import dump
@@ -26,7 +26,7 @@ HTTP_STATUS = {
     Status.NOT_FOUND: 404,
     Status.RESOURCE_EXHAUSTED: 429,
     Status.FAILED_PRECONDITION: 412,
-    Status.UNIMPLEMENTED: 501,
+    Status.INTERNAL: 500,
     Status.UNAVAILABLE: 503,
     Status.DEADLINE_EXCEEDED: 504,
 }
@@ -53,10 +53,11 @@ class HttpListener:
         self._pipeline = pipeline
         self._metrics = metrics
         self._tf, self._kserve = RestTf(pipeline), RestKServe(pipeline)
-        app = web.Application(client_max_size=settings.max_message_bytes)
+        self._running = 0
+        app = web.Application(client_max_size=settings.max_message_bytes, middlewares=[self._in_json()])
         app.add_routes(self._operations() + self._v1() + self._v2())
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=settings.drain_seconds
+            app, access_log=None, handle_signals=False, shutdown_timeout=min(2.0, settings.drain_seconds)
         )
         logging.getLogger("aiohttp.server").addFilter(without_callers)
 
@@ -66,9 +67,28 @@ class HttpListener:
         await self._web.TCPSite(self._runner, host, port).start()
         return self._runner.addresses[0][1]
 
+    async def drain(self, seconds: float) -> None:
+        """Wait until running predictions have finished, at most so long; metrics and probes are answered meanwhile."""
+        give_up = time.monotonic() + seconds
+        while self._running and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
+            await asyncio.sleep(0.01)
+
     async def close(self) -> None:
-        """Finish what is running, then leave."""
+        """Leave."""
         await self._runner.cleanup()
+
+    def _in_json(self) -> Any:
+        """What aiohttp itself refuses (no such path, too large a body) is said as JSON too."""
+
+        @self._web.middleware
+        async def handle(request: "web.Request", handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except self._web.HTTPException as refusal:
+                body = dump({"error": refusal.reason})
+                return self._web.Response(status=refusal.status, body=body, content_type=JSON)
+
+        return handle
 
     def _operations(self) -> list["web.RouteDef"]:
         get = self._web.get
@@ -111,7 +131,14 @@ class HttpListener:
             try:
                 if "Inference-Header-Content-Length" in request.headers:
                     raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
-                body = await answer(await self._body(request), call, _path(request))
+                sent = await self._body(request)
+                if self._pipeline.draining:
+                    raise NotReady("this gateway is shutting down: ask another one")
+                self._running += 1
+                try:
+                    body = await answer(sent, call, _path(request))
+                finally:
+                    self._running -= 1
                 outcome = "OK"
                 return response(body=body, content_type=JSON)
             except EpmError as error:

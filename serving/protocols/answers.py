@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from serving.contract import CategoryInput, ClassOutput, Contract, RankingOutput, VectorOutput
-from serving.errors import InvalidInput
+from serving.contract import CategoryInput, ClassOutput, Contract
+from serving.errors import InvalidInput, one_of
 from serving.pipeline import Prediction
 
 MOST_DIMENSIONS = 8
@@ -39,19 +39,10 @@ def graph_specs(contract: Contract) -> list[TensorSpec]:
 
 def answer_specs(contract: Contract, ready: bool = False) -> list[TensorSpec]:
     """What comes back; `ready`: to a call that sent the graph's own inputs."""
-    specs = []
+    specs = [TensorSpec(name, kind, shape) for name, (kind, shape) in contract.graph_outputs().items()]
     for output in contract.outputs:
         if isinstance(output, ClassOutput):
-            specs.append(TensorSpec(output.probabilities, "float32", (len(output.classes),)))
-            specs.append(TensorSpec(output.label, "int32"))
-            specs.append(TensorSpec(output.name, "text"))
-            specs.append(TensorSpec("margin", "float32"))
-        elif isinstance(output, VectorOutput):
-            specs.append(TensorSpec(output.tensor, "float32", (len(output.names),)))
-        elif isinstance(output, RankingOutput):
-            specs.append(TensorSpec(output.tensor, "float32", (len(output.items),)))
-        else:
-            specs.append(TensorSpec(output.tensor, "float32"))
+            specs += [TensorSpec(output.name, "text"), TensorSpec("margin", "float32")]
     return specs if ready else [*specs, TensorSpec("coverage", "float32"), TensorSpec("warnings", "text")]
 
 
@@ -91,9 +82,15 @@ def select(available: Mapping[str, Answer], wanted: Iterable[str]) -> dict[str, 
     chosen = {}
     for name in wanted:
         if name not in available:
-            raise InvalidInput.cell(name, "an unknown output", f"one of {', '.join(available)}")
+            raise InvalidInput.cell(name, "an unknown output", one_of(available))
         chosen[name] = available[name]
     return chosen or dict(available)
+
+
+def check_rows(name: str, rows: int, max_rows: int) -> None:
+    """Refuse too many rows before anything is made of them. Raises InvalidInput."""
+    if rows > max_rows:
+        raise InvalidInput.cell(name, f"{rows} rows", f"at most {max_rows} in one call")
 
 
 def as_column(name: str, tensor: NDArray[Any], ready: Mapping[str, tuple[int, ...]]) -> NDArray[Any]:

@@ -9,6 +9,6 @@ def status(error: EpmError) -> status_pb2.Status:
     """google.rpc.Status of an error, with google.rpc.BadRequest where a field is to blame."""
     made = status_pb2.Status(code=error.status, message=error.message)
     if error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message[:200])
         made.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]), deterministic=True)
     return made

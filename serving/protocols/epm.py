@@ -9,7 +9,7 @@ from serving.contract import ClassOutput, ProbabilityOutput, RankingOutput, Scal
 from serving.errors import EpmError, InvalidInput, PreconditionFailed
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline, Prediction
-from serving.protocols.answers import elements
+from serving.protocols.answers import check_rows, elements
 from serving.protocols.details import status
 from serving.protocols.method import Call, Service, Stream, Unary, parse
 from serving.repository.served import ServedModel
@@ -34,7 +34,9 @@ class Epm:
         """PredictRequest -> PredictResponse."""
         request = parse(v1.PredictRequest, body)
         served = call.served = self._resolve(request.model)
-        prediction = await self._pipeline.predict(served, _inputs(request, served), call.deadline)
+        prediction = await self._pipeline.predict(
+            served, _inputs(request, served, self._pipeline.max_rows), call.deadline
+        )
         return _response(request.request_id, prediction).SerializeToString(deterministic=True)
 
     def failure(self, body: bytes, error: EpmError) -> bytes:
@@ -54,7 +56,7 @@ class Epm:
         return self._pipeline.repository.resolve(model.name, version, label)
 
 
-def _inputs(request: v1.PredictRequest, served: ServedModel) -> dict[str, Cells]:
+def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> dict[str, Cells]:
     if request.HasField("entities"):
         raise PreconditionFailed("entities: this gateway has no online store: send columns", field="entities")
     inputs: dict[str, Cells] = {}
@@ -63,18 +65,22 @@ def _inputs(request: v1.PredictRequest, served: ServedModel) -> dict[str, Cells]
             raise InvalidInput.cell(column.name, "the same column twice", "each once")
         if column.name in served.graph_inputs:
             raise InvalidInput.cell(column.name, "a ready tensor among the columns", "it in `tensors`")
-        inputs[column.name] = _cells(column)
+        inputs[column.name] = _cells(column, max_rows)
     for tensor in request.tensors:
         if tensor.name not in served.graph_inputs:
             raise InvalidInput.cell(tensor.name, "no ready tensor", f"one of {', '.join(served.graph_inputs)}")
+        if tensor.name in inputs:
+            raise InvalidInput.cell(tensor.name, "the same tensor twice", "each once")
         inputs[tensor.name] = _ready(tensor)
     return inputs
 
 
-def _cells(column: v1.Column) -> Cells:
+def _cells(column: v1.Column, max_rows: int) -> Cells:
     """A column's cells with what its bitmap says is missing. Raises InvalidInput."""
     kind = column.WhichOneof("values")
     cells: Any
+    if kind in ("doubles", "int64s", "strings"):
+        check_rows(column.name, len(getattr(column, kind).values), max_rows)
     if kind == "doubles":
         cells = np.array(column.doubles.values, np.float64)
     elif kind == "int64s":

@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, as_list, elements
+from serving.protocols.answers import Answer, as_list, check_rows, elements
 from serving.repository.served import ServedModel
 
 
@@ -33,17 +33,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def cells(served: ServedModel, name: str, values: Any, shape: list[int] | None = None) -> Cells:
+def cells(served: ServedModel, name: str, values: Any, max_rows: int, shape: list[int] | None = None) -> Cells:
     """The values of one input: a raw column as a list of n cells, a graph input as an array. Raises InvalidInput.
 
     shape: what the caller declares; None when the nesting of `values` tells.
     """
     if not isinstance(values, list):
         raise InvalidInput.cell(name, f"a {type(values).__name__}", "a list of values, one a row")
+    if shape is None or name not in served.graph_inputs:  # flat data of a graph input has more values than rows
+        check_rows(name, len(values), max_rows)
     if name in served.graph_inputs:
         return _ready(name, values, shape)
-    if values and all(isinstance(value, list) and len(value) == 1 for value in values):
-        values = [value[0] for value in values]
+    values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
     if shape is not None:
         return as_list(name, values, shape, elements(shape, name))
     return values

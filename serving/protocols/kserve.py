@@ -59,7 +59,7 @@ class KServe:
     async def _infer(self, request: v2.ModelInferRequest, call: Call) -> v2.ModelInferResponse:
         served = call.served = self._resolve(request.model_name, request.model_version)
         raw = request.raw_input_contents
-        inputs = _inputs(request, served)
+        inputs = _inputs(request, served, self._pipeline.max_rows)
         prediction = await self._pipeline.predict(served, inputs, call.deadline)
         outputs = answers(prediction)
         if request.outputs:
@@ -112,7 +112,8 @@ class KServe:
 
     def describe(self, served: ServedModel) -> v2.ModelMetadataResponse:
         """ModelMetadataResponse of a served model."""
-        versions = sorted(self._repository.models[served.name].served)
+        state = self._repository.models.get(served.name)
+        versions = sorted(state.served) if state else [served.version]
         response = v2.ModelMetadataResponse(name=served.name, versions=map(str, versions))
         response.platform = f"{SERVER_NAME}_{served.backend.name}"
         for spec in column_specs(served.contract) + graph_specs(served.contract):
@@ -148,7 +149,7 @@ class KServe:
         return self._repository.resolve(name, int(version))
 
 
-def _inputs(request: v2.ModelInferRequest, served: ServedModel) -> dict[str, Cells]:
+def _inputs(request: v2.ModelInferRequest, served: ServedModel, max_rows: int) -> dict[str, Cells]:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise InvalidInput.cell("raw_input_contents", f"{len(raw)} entries", f"{len(request.inputs)}, one an input")
@@ -158,5 +159,5 @@ def _inputs(request: v2.ModelInferRequest, served: ServedModel) -> dict[str, Cel
             raise InvalidInput.cell(tensor.name, "the same input twice", "each once")
         if content is not None and tensor.HasField("contents"):
             raise InvalidInput.cell(tensor.name, "typed and raw contents", "one of them")
-        inputs[tensor.name] = decode(tensor, content, served.graph_inputs)
+        inputs[tensor.name] = decode(tensor, content, served.graph_inputs, max_rows)
     return inputs

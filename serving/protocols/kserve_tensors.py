@@ -8,7 +8,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, as_column, as_list, elements
+from serving.protocols.answers import Answer, as_column, as_list, check_rows, elements
 
 # datatype -> (NumPy type in raw contents, field of typed contents)
 NUMBERS: dict[str, tuple[Any, str]] = {
@@ -29,12 +29,13 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 KINDS = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "text": "BYTES"}
 
 
-def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]]) -> Cells:
+def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]], max_rows: int) -> Cells:
     """One input tensor (its raw contents, or None for typed ones) to cells, or a graph input. Raises InvalidInput."""
     name, datatype, shape = tensor.name, tensor.datatype, list(tensor.shape)
     count = elements(shape, name)
+    check_rows(name, shape[0] if shape else 0, max_rows)
     if datatype == "BYTES":
-        texts = list(tensor.contents.bytes_contents) if raw is None else split_bytes(name, raw)
+        texts = list(tensor.contents.bytes_contents) if raw is None else split_bytes(name, raw, count)
         return as_list(name, texts, shape, count)
     known = NUMBERS.get(datatype)
     if known is None:
@@ -55,8 +56,8 @@ def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]])
     return values if len(shape) == 1 else as_column(name, values.reshape(shape), ready)
 
 
-def split_bytes(name: str, raw: bytes) -> list[bytes]:
-    """BYTES elements, each behind its length as little-endian uint32. Raises InvalidInput."""
+def split_bytes(name: str, raw: bytes, count: int) -> list[bytes]:
+    """`count` BYTES elements, each behind its length as little-endian uint32. Raises InvalidInput."""
     texts, offset = [], 0
     while offset < len(raw):
         end = offset + 4
@@ -65,6 +66,8 @@ def split_bytes(name: str, raw: bytes) -> list[bytes]:
         if end > len(raw) or end < offset + 4:
             raise InvalidInput.cell(name, f"a text that goes past the end at byte {offset}", "length-prefixed texts")
         texts.append(raw[offset + 4 : end])
+        if len(texts) > count:
+            raise InvalidInput.cell(name, f"more than {count} texts", f"as many as the shape says, {count}")
         offset = end
     return texts
 

@@ -7,7 +7,7 @@ from typing import Any
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline
-from serving.protocols.answers import answers, select
+from serving.protocols.answers import answers, check_rows, select
 from serving.protocols.json_values import as_json, cells, dump, parse_object
 from serving.protocols.kserve import EXTENSIONS, SERVER_NAME, KServe
 from serving.protocols.kserve_tensors import NUMBERS, describe
@@ -27,7 +27,7 @@ class RestKServe:
         """An inference request in JSON -> its response in JSON."""
         served = call.served = self._pipeline.repository.resolve(model, version)
         request = parse_object(body)
-        inputs = _inputs(served, request.get("inputs"))
+        inputs = _inputs(served, request.get("inputs"), self._pipeline.max_rows)
         prediction = await self._pipeline.predict(served, inputs, call.deadline)
         outputs = select(answers(prediction), _wanted(request.get("outputs")))
         tensors = []
@@ -66,7 +66,7 @@ class RestKServe:
         return dump([{"name": m.name, "version": m.version, "state": m.state, "reason": m.reason} for m in models])
 
 
-def _inputs(served: ServedModel, tensors: Any) -> dict[str, Cells]:
+def _inputs(served: ServedModel, tensors: Any, max_rows: int) -> dict[str, Cells]:
     if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
         raise InvalidInput.cell("inputs", "no list of tensors", "[{name, shape, datatype, data}, ...]")
     inputs: dict[str, Cells] = {}
@@ -80,7 +80,8 @@ def _inputs(served: ServedModel, tensors: Any) -> dict[str, Cells]:
             raise InvalidInput.cell(name, "no shape", "`shape`, a list of whole numbers")
         if not isinstance(datatype, str) or (datatype not in NUMBERS and datatype != "BYTES"):
             raise InvalidInput.cell(name, f"datatype {str(datatype)[:20]!r}", f"one of {', '.join(NUMBERS)}, BYTES")
-        values = cells(served, name, _numbers(name, datatype, tensor.get("data")), shape)
+        check_rows(name, shape[0] if shape else 0, max_rows)
+        values = cells(served, name, _numbers(name, datatype, tensor.get("data")), max_rows, shape)
         if datatype != "BYTES" and isinstance(values, list) and any(isinstance(value, str) for value in values):
             raise InvalidInput.cell(name, f"a text in a tensor of {datatype}", "numbers, or datatype BYTES")
         inputs[name] = values
@@ -96,6 +97,8 @@ def _numbers(name: str, datatype: str, data: Any) -> Any:
         raise InvalidInput.cell(name, f"{json.dumps(data)} in a tensor of {datatype}", f"a value of {datatype}")
     if whole and isinstance(data, float) and not (math.isnan(data) or data.is_integer()):
         raise InvalidInput.cell(name, f"{data:g} in a tensor of {datatype}", "whole numbers")
+    if datatype == "BYTES" and isinstance(data, int | float):
+        raise InvalidInput.cell(name, f"{json.dumps(data)} in a tensor of BYTES", "texts")
     return int(data) if isinstance(data, bool) else data
 
 
@@ -106,4 +109,7 @@ def _wanted(outputs: Any) -> list[str]:
         isinstance(output, dict) and isinstance(output.get("name"), str) for output in outputs
     ):
         raise InvalidInput.cell("outputs", "no list of names", "[{name}, ...]")
+    for output in outputs:
+        if output.get("parameters"):
+            raise InvalidInput.cell(f"outputs.{output['name']}.parameters", "parameters", "none")
     return [output["name"] for output in outputs]

@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline
-from serving.protocols.answers import answers
+from serving.protocols.answers import answers, check_rows
 from serving.protocols.json_values import as_json, cells, dump, parse_object
 from serving.protocols.method import Call
 from serving.protocols.tf_serving import SIGNATURES, TfServing, signatures
@@ -38,7 +38,11 @@ class RestTf:
         if ("instances" in request) == ("inputs" in request):
             raise InvalidInput("the body: expected either `instances` or `inputs`")
         by_row = "instances" in request
-        inputs = _rows(served, request["instances"]) if by_row else _columns(served, request["inputs"])
+        inputs = (
+            _rows(served, request["instances"], self._pipeline.max_rows)
+            if by_row
+            else _columns(served, request["inputs"], self._pipeline.max_rows)
+        )
         prediction = await self._pipeline.predict(served, inputs, call.deadline)
         outputs = {name: as_json(answer) for name, answer in answers(prediction).items()}
         if by_row:
@@ -69,12 +73,15 @@ def _json(message: Any) -> bytes:
     )
 
 
-def _rows(served: ServedModel, instances: Any) -> dict[str, Cells]:
+def _rows(served: ServedModel, instances: Any, max_rows: int) -> dict[str, Cells]:
     if not isinstance(instances, list) or not instances:
         raise InvalidInput.cell("instances", "no list of rows", "at least one row")
+    check_rows("instances", len(instances), max_rows)
     if not any(isinstance(row, dict) for row in instances):
-        return {_only_graph_input(served): cells(served, _only_graph_input(served), instances)}
+        return {_only_graph_input(served): cells(served, _only_graph_input(served), instances, max_rows)}
     columns: dict[str, list[Any]] = {}
+    if not any(instances):  # rows in which everything is missing
+        columns[served.contract.inputs[0].name] = [None] * len(instances)
     for number, row in enumerate(instances):
         if not isinstance(row, dict):
             raise InvalidInput.cell(
@@ -83,14 +90,17 @@ def _rows(served: ServedModel, instances: Any) -> dict[str, Cells]:
         for name, value in row.items():
             if name not in served.schema.numbers and name not in served.graph_inputs:
                 raise served.schema.unknown(name)  # before a column of n cells is made for it
-            columns.setdefault(name, [None] * len(instances))[number] = value
-    return {name: cells(served, name, values) for name, values in columns.items()}
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = [None] * len(instances)
+            column[number] = value
+    return {name: cells(served, name, values, max_rows) for name, values in columns.items()}
 
 
-def _columns(served: ServedModel, inputs: Any) -> dict[str, Cells]:
+def _columns(served: ServedModel, inputs: Any, max_rows: int) -> dict[str, Cells]:
     if isinstance(inputs, dict):
-        return {name: cells(served, name, values) for name, values in inputs.items()}
-    return {_only_graph_input(served): cells(served, _only_graph_input(served), inputs)}
+        return {name: cells(served, name, values, max_rows) for name, values in inputs.items()}
+    return {_only_graph_input(served): cells(served, _only_graph_input(served), inputs, max_rows)}
 
 
 def _only_graph_input(served: ServedModel) -> str:

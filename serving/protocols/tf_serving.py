@@ -7,7 +7,7 @@ from serving.contract import ProbabilityOutput, ScalarOutput
 from serving.errors import InvalidInput, NotFound
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline, Prediction
-from serving.protocols.answers import TensorSpec, answer_specs, answers, column_specs, graph_specs, select
+from serving.protocols.answers import TensorSpec, answer_specs, answers, check_rows, column_specs, graph_specs, select
 from serving.protocols.method import Call, Service, Unary, parse
 from serving.protocols.tf_tensors import KINDS, decode, encode
 from serving.repository.served import ServedModel
@@ -44,8 +44,8 @@ class TfServing:
         """PredictRequest -> PredictResponse."""
         request = parse(tfs.PredictRequest, body)
         served = call.served = self._resolve(request.model_spec)
-        ready = served.graph_inputs
-        inputs = {name: decode(name, tensor, ready) for name, tensor in request.inputs.items()}
+        ready, max_rows = served.graph_inputs, self._pipeline.max_rows
+        inputs = {name: decode(name, tensor, ready, max_rows) for name, tensor in request.inputs.items()}
         prediction = await self._pipeline.predict(served, inputs, call.deadline)
         outputs = answers(prediction)
         if request.output_filter:
@@ -62,7 +62,9 @@ class TfServing:
         served = call.served = self._resolve(request.model_spec)
         if not served.class_names:
             raise InvalidInput(f"model {served.name!r} has no classes: use Predict or Regress")
-        prediction = await self._pipeline.predict(served, _columns(request.input, served), call.deadline)
+        prediction = await self._pipeline.predict(
+            served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
+        )
         response = tfs.ClassificationResponse()
         names = [name.decode() for name in served.class_names]
         for row in _class_probabilities(prediction):
@@ -79,7 +81,9 @@ class TfServing:
         outputs = [o for o in served.contract.outputs if isinstance(o, ProbabilityOutput | ScalarOutput)]
         if not outputs:
             raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
-        prediction = await self._pipeline.predict(served, _columns(request.input, served), call.deadline)
+        prediction = await self._pipeline.predict(
+            served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
+        )
         response = tfs.RegressionResponse()
         for value in prediction.tensors[outputs[0].tensor].reshape(-1).tolist():
             response.result.regressions.add(value=value)
@@ -171,7 +175,7 @@ def _class_probabilities(prediction: Prediction) -> list[list[float]]:
     return prediction.tensors[output.probabilities].tolist()
 
 
-def _columns(request: tfs.Input, served: ServedModel) -> Mapping[str, Cells]:
+def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[str, Cells]:
     """Rows as tf.Example to columns; a feature that an example leaves out is missing in that row."""
     context: tf.Example | None = None
     if request.WhichOneof("kind") == "example_list_with_context":
@@ -179,6 +183,9 @@ def _columns(request: tfs.Input, served: ServedModel) -> Mapping[str, Cells]:
         context = request.example_list_with_context.context
     else:
         examples = request.example_list.examples
+    if not examples:
+        raise InvalidInput.cell("input", "no examples", "at least 1")
+    check_rows("input", len(examples), max_rows)
     columns: dict[str, list[Any]] = {}
     for row, example in enumerate(examples):
         given = {**(dict(context.features.feature) if context else {}), **dict(example.features.feature)}
@@ -190,10 +197,11 @@ def _columns(request: tfs.Input, served: ServedModel) -> Mapping[str, Cells]:
             if len(values) > 1:
                 raise InvalidInput.cell(name, f"{len(values)} values in row {row}", "at most one")
             if values:
-                columns.setdefault(name, [None] * len(examples))[row] = values[0]
-    if not examples:
-        raise InvalidInput.cell("input", "no examples", "at least 1")
-    return columns
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = [None] * len(examples)
+                column[row] = values[0]
+    return columns or {served.contract.inputs[0].name: [None] * len(examples)}  # rows in which everything is missing
 
 
 def _spec(spec: tfs.ModelSpec, served: ServedModel, signature: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
-from serving.protocols.answers import Answer, as_column, as_list, elements
+from serving.protocols.answers import Answer, as_column, as_list, check_rows, elements
 from serving.stubs.foreign import tensorflow_pb2 as tf
 
 # dtype -> (NumPy type of tensor_content, field of single values, NumPy type of that field's values)
@@ -30,7 +30,7 @@ MOST_REPEATED = 1 << 20
 KINDS = {"float32": tf.DT_FLOAT, "float64": tf.DT_DOUBLE, "int32": tf.DT_INT32, "text": tf.DT_STRING}
 
 
-def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...]]) -> Cells:
+def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...]], max_rows: int) -> Cells:
     """The cells of one column (n numbers, or a list of n texts), or a graph input as it is. Raises InvalidInput."""
     dtype = tensor.dtype
     known = _NUMBERS.get(dtype)
@@ -41,7 +41,10 @@ def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...
             return (values[0],)  # the commonest column, without an array
     shape = [dim.size for dim in dims]
     count = elements(shape, name)
+    check_rows(name, shape[0] if shape else 0, max_rows)
     if dtype == tf.DT_STRING:
+        if len(tensor.string_val) != count:  # before a list is made of them
+            raise InvalidInput.cell(name, f"{len(tensor.string_val)} values for shape {shape}", f"{count}")
         return as_list(name, list(tensor.string_val), shape, count)
     if known is None:
         raise InvalidInput.cell(name, f"dtype {_dtype_name(dtype)}", "a real number type or DT_STRING")

@@ -8,13 +8,14 @@ disturbs them.
 
 import logging
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from serving.errors import EpmError, NotFound
+from serving.errors import EpmError, NotFound, NotReady
 from serving.repository.served import ServedModel
 from serving.repository.versions import appearance, artifact_digest, load_version
 
@@ -56,6 +57,8 @@ class Repository:
         self._threads = threads
         self._on_load = on_load or (lambda model, version, outcome: None)
         self._models: Mapping[str, ModelState] = {}
+        self._scanned = False
+        self._bad_labels: dict[str, str] = {}
 
     @property
     def models(self) -> Mapping[str, ModelState]:
@@ -63,12 +66,14 @@ class Repository:
         return self._models
 
     def resolve(self, name: str, version: int | None = None, label: str | None = None) -> ServedModel:
-        """The served model that is asked for; without version or label the newest. Raises NotFound."""
+        """The served model that is asked for; without version or label the newest. Raises NotFound, NotReady."""
         state = self._models.get(name)
+        if state is None and not self._scanned:
+            raise NotReady("models are still being loaded: try again")
         if state is None or not state.served:
             known = ", ".join(sorted(self._models)) or "none"
             why = f": {'; '.join(r.reason for r in state.refused.values())}" if state and state.refused else ""
-            raise NotFound(f"model {name[:100]!r} is not served{why}; models here: {known}")
+            raise NotFound(f"model {name[:100]!r} is not served{why[:200]}; models here: {known}")
         if label is not None:
             version = state.labels.get(label)
             if version is None:
@@ -81,20 +86,34 @@ class Repository:
         return served
 
     def scan(self) -> None:
-        """Look at the disk, load what is new, then show the new snapshot. Models are swapped one by one."""
-        for folder in sorted(self._folders()):
-            state = self._scan_model(folder, self._models.get(folder.name, ModelState(folder.name)))
+        """Look at the disk, load what is new, then show the new snapshot. Models are swapped one by one.
+
+        Raises OSError when the repository cannot be read: what is served goes on being served.
+        """
+        folders = sorted(self._folders())
+        for folder in folders:
+            before = self._models.get(folder.name, ModelState(folder.name))
+            try:
+                state = self._scan_model(folder, before)
+            except OSError as error:
+                log.error("model %s cannot be read: %s; it stays as it is", folder.name, error.strerror)
+                state = before
             self._models = {**self._models, folder.name: state}
-        gone = self._models.keys() - {folder.name for folder in self._folders()}
+        self._scanned = True
+        gone = self._models.keys() - {folder.name for folder in folders}
         if gone:
             log.info("models gone from the repository: %s", ", ".join(sorted(gone)))
             self._models = {name: state for name, state in self._models.items() if name not in gone}
 
     def _folders(self) -> Iterator[Path]:
-        if not self.root.is_dir():
-            return
         for path in self.root.iterdir():
-            if path.is_dir() and re.fullmatch(r"\w[\w.-]*", path.name) and any(_versions(path)):
+            if not path.is_dir() or not re.fullmatch(r"\w[\w.-]*", path.name):
+                continue
+            try:
+                found = any(versions_in(path))
+            except OSError:
+                found = path.name in self._models
+            if found:
                 yield path
 
     def _scan_model(self, folder: Path, before: ModelState) -> ModelState:
@@ -102,7 +121,7 @@ class Repository:
         served: dict[int, ServedModel] = {}
         refused: dict[int, Refused] = {}
         newest_found = False
-        for version in sorted(_versions(folder), reverse=True):
+        for version in sorted(versions_in(folder), reverse=True):
             if newest_found and version not in labels.values():
                 continue
             outcome = self._current(folder, version, before)
@@ -130,8 +149,9 @@ class Repository:
         except EpmError as error:
             return self._refuse(folder.name, version, files, error.message, before)
         except Exception as error:  # a broken file may break any library below; the others must go on being served
-            log.exception("model %s version %d", folder.name, version)
-            return self._refuse(folder.name, version, files, f"{type(error).__name__}: {error}", before)
+            where = "".join(traceback.format_tb(error.__traceback__))  # not its text: golden rows are of people
+            log.error("model %s version %d: %s\n%s", folder.name, version, type(error).__name__, where)
+            return self._refuse(folder.name, version, files, f"{type(error).__name__} while loading it", before)
         log.info("model %s version %d is served (%s)", folder.name, version, served.backend.name)
         self._on_load(folder.name, version, "served")
         return served
@@ -147,15 +167,20 @@ class Repository:
         """Labels of the model; a file that cannot be read leaves the labels as they were."""
         path = folder / "labels.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+            labels = msgspec.json.decode(path.read_bytes(), type=dict[str, int])
         except FileNotFoundError:
-            return {}
+            labels = {}
         except (OSError, msgspec.MsgspecError) as error:
-            log.error("model %s: labels.json: %s; labels stay as they were", folder.name, error)
+            if self._bad_labels.get(folder.name) != str(error):  # said once, not at every look
+                log.error("model %s: labels.json: %s; labels stay as they were", folder.name, error)
+                self._bad_labels[folder.name] = str(error)
             return before
+        self._bad_labels.pop(folder.name, None)
+        return labels
 
 
-def _versions(folder: Path) -> Iterator[int]:
+def versions_in(folder: Path) -> Iterator[int]:
+    """Numbers of the versions of one model on disk."""
     for path in folder.iterdir():
         if path.is_dir() and re.fullmatch(r"[1-9]\d{0,17}", path.name):
             yield int(path.name)

@@ -40,13 +40,6 @@ class ServedModel:
         classes = next((output.classes for output in self.contract.outputs if isinstance(output, ClassOutput)), ())
         object.__setattr__(self, "class_names", tuple(name.encode() for name in classes))
 
-    def output_tensors(self) -> set[str]:
-        """Names of the graph's outputs that the contract's outputs are made of."""
-        names = set()
-        for output in self.contract.outputs:
-            names |= {output.probabilities, output.label} if isinstance(output, ClassOutput) else {output.tensor}
-        return names
-
     def margin(self, tensors: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | None:
         """How far the best class is ahead of the second, float32[n], from the graph's outputs; None without classes."""
         from serving import kernels

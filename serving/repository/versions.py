@@ -2,20 +2,17 @@
 
 import hashlib
 import re
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from serving.backends.onnxruntime import OnnxRuntimeBackend
-from serving.contract import ClassOutput, Contract
+from serving.contract import Contract
 from serving.errors import ContractError
 from serving.features.program import compile_program
 from serving.features.rows import RowSchema
+from serving.repository.golden import check_golden
 from serving.repository.served import ServedModel
 
 DIGESTS = "SHA256SUMS"
-TOLERANCE = 1e-5
 
 
 def artifact_digest(folder: Path) -> str:
@@ -46,6 +43,9 @@ def load_version(folder: Path, threads: int) -> ServedModel:
     if contract.model != folder.parent.name:
         raise ContractError(f"contract.json is for {contract.model!r}, the folder is {folder.parent.name!r}")
     backend = OnnxRuntimeBackend((folder / "model.onnx").read_bytes(), threads)
+    shapes = {name: shape[1:] for name, shape in backend.inputs.items()}
+    if shapes != {tensor.name: tensor.shape for tensor in contract.tensors}:
+        raise ContractError(f"model.onnx: the graph takes {shapes}, not what contract.json says")
     program = compile_program(contract)
     served = ServedModel(folder.parent.name, int(folder.name), digest, contract, RowSchema(contract), program, backend)
     check_golden(served, folder / "golden.npz")
@@ -77,50 +77,3 @@ def check_digests(folder: Path) -> None:
             raise ContractError(f"{name}: {error.strerror}") from error
         if actual != expected:
             raise ContractError(f"{name}: its SHA-256 is {actual[:12]}..., {DIGESTS} says {expected[:12]}...")
-
-
-def check_golden(served: ServedModel, path: Path) -> None:
-    """Put the golden rows through features and backend. Raises ContractError when the answers are not as in training.
-
-    A label may differ only where the two best classes are closer than the tolerance.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as golden:
-            arrays = dict(golden)
-        columns = {}
-        for column in served.contract.inputs:
-            cells = arrays[f"raw.{column.name}"]
-            columns[column.name] = cells.tolist() if cells.dtype.kind == "U" else cells
-        features, expected = arrays["features"], {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ContractError(f"golden.npz: {error}") from error
-    missing = served.output_tensors() - expected.keys()
-    if missing:
-        raise ContractError(f"golden rows: no output {', '.join(sorted(missing))}")
-    raw = served.schema.assemble(columns, max_rows=len(features))
-    served.schema.inspect(raw)
-    ours = served.program.run(raw)
-    if ours.shape != features.shape or not np.allclose(ours, features, rtol=1e-6, atol=1e-6, equal_nan=True):
-        raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
-    outputs = served.backend.run({served.features_input: ours})
-    labels = {
-        output.label: output.probabilities for output in served.contract.outputs if isinstance(output, ClassOutput)
-    }
-    for name, values in expected.items():
-        got = outputs.get(name)
-        if got is None or got.shape != values.shape:
-            raise ContractError(
-                f"golden rows: output {name} is {got if got is None else got.shape}, not {values.shape}"
-            )
-        if name in labels:
-            best = np.sort(expected[labels[name]], axis=1)
-            wrong = (got != values) & (best[:, -1] - best[:, -2] > TOLERANCE)
-        else:
-            wrong = ~np.isclose(got, values, rtol=0, atol=TOLERANCE, equal_nan=True)
-        if wrong.any():
-            row = int(np.argwhere(wrong)[0][0])
-            places = int(wrong.sum())
-            raise ContractError(
-                f"golden rows: output {name} is not the trained model's in {places} places, first row {row}"
-            )
-    served.margin(outputs)  # compiled now, not in the first call

@@ -162,7 +162,7 @@ def _epm_answer(response: v1.PredictResponse) -> Answer:
 def post(at: Running, path: str, body: Any) -> Any:
     """POST JSON, get JSON."""
     request = urllib.request.Request(f"http://{at.http}{path}", json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 (an address of ours)
+    with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
 
 

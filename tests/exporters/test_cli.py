@@ -72,10 +72,10 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, monkeypatch, ca
 
 
 @pytest.mark.parametrize(
-    ("lost", "package"),
-    [("onnx", "onnx"), ("sklearn", "scikit-learn"), ("xgboost", "xgboost-cpu"), ("xgboost-cpu", "xgboost-cpu")],
+    ("module", "package"),
+    [("onnx", "onnx"), ("sklearn", "scikit-learn"), ("tensorflow", "tensorflow"), ("xgboost", "xgboost-cpu")],
 )
-def test_without_the_export_extra_one_sentence_names_the_package_and_the_extra(tmp_path: Path, lost, package):
+def test_without_the_export_extra_one_sentence_names_the_package_and_the_extra(tmp_path: Path, module, package):
     script = f"""
 import sys
 from importlib import metadata
@@ -84,11 +84,11 @@ version = metadata.version
 
 class Lost:
     def find_spec(self, name, path=None, target=None):
-        if name == {lost!r}:
+        if name == {module!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 def version_unless_lost(name):
-    if name == {lost!r}:
+    if name == {package!r}:
         raise metadata.PackageNotFoundError(name)
     return version(name)
 

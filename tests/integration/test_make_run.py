@@ -1,4 +1,4 @@
-"""`make run` as the README has it: a table of 200 employees, then serving until Ctrl-C; or an end at once, with the reason."""
+"""`make run` as the README has it: a table, then serving until Ctrl-C; or an end at once, with the reason."""
 
 import os
 import signal

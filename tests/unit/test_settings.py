@@ -22,8 +22,21 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
         ({"EPM_LOG_LEVEL": "loud"}, "EPM_LOG_LEVEL: got 'loud', expected one of debug, info, warning, error"),
         ({"EPM_GRCP_PORT": "8500"}, "EPM_GRCP_PORT: there is no such setting"),
         ({"EPM_DRAIN_SECONDS": "nan"}, "EPM_DRAIN_SECONDS: got nan"),
+        ({"EPM_MAX_MESSAGE_BYTES": "3000000000"}, "EPM_MAX_MESSAGE_BYTES: got 3000000000, expected at most"),
+        ({"EPM_REPOSITORY_POLL_SECONDS": "1e-9"}, "EPM_REPOSITORY_POLL_SECONDS: got 1e-09, expected 0, or 0.1"),
+        ({"EPM_HOST": ""}, "EPM_HOST: got nothing"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(environment: dict[str, str], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         Settings.read({}, environment)
+
+
+def test_what_kubernetes_says_of_a_service_named_epm_is_not_meant_for_the_gateway() -> None:
+    links = {"EPM_PORT": "tcp://10.0.0.1:8500", "EPM_SERVICE_HOST": "10.0.0.1", "EPM_SERVICE_PORT_GRPC": "8500"}
+    links |= {"EPM_PORT_8500_TCP": "tcp://10.0.0.1:8500", "EPM_PORT_8500_TCP_ADDR": "10.0.0.1"}
+    assert Settings.read({}, links) == Settings()
+
+
+def test_one_stream_alone_cannot_overload_the_defaults() -> None:
+    assert Settings().stream_window * Settings().max_rows <= Settings().max_rows_in_flight

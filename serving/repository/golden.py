@@ -1,0 +1,82 @@
+"""The proof that a version answers here as its model did when it was trained: its golden rows."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.contract import ClassOutput
+from serving.errors import ContractError, InvalidInput
+from serving.repository.served import ServedModel
+
+TOLERANCE = 1e-5
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def check_golden(served: ServedModel, path: Path) -> None:
+    """Put the golden rows through features and backend. Raises ContractError when the answers are not as in training.
+
+    A label may differ only where the two best classes are closer than the tolerance. Reasons tell no cell of a row:
+    they are shown to callers, and golden rows may be of people.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as golden:
+            arrays = dict(golden)
+        cells = {raw.name: arrays[f"raw.{raw.name}"] for raw in served.contract.inputs}
+        features, expected = arrays["features"], {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ContractError(f"golden.npz: {error}") from error
+    columns = {name: values.tolist() if values.dtype.kind == "U" else values for name, values in cells.items()}
+    try:
+        raw = served.schema.assemble(columns, max_rows=len(features))
+        served.schema.inspect(raw)
+    except InvalidInput as error:
+        raise ContractError(f"golden rows: column {error.field}: a value that contract.json does not allow") from None
+    ours = served.program.run(raw)
+    if ours.shape != features.shape or not np.allclose(ours, features, rtol=1e-6, atol=1e-6, equal_nan=True):
+        raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
+    outputs = served.backend.run({served.features_input: ours})
+    _check_promised(served, outputs, len(features))
+    for name in served.contract.graph_outputs():
+        if name not in expected:
+            raise ContractError(f"golden rows: no output {name}")
+        _check_equal(served, name, outputs[name], expected)
+    served.margin(outputs)  # compiled now, not in the first call
+
+
+def _check_promised(served: ServedModel, outputs: Arrays, rows: int) -> None:
+    """Every output that answers are made of has the type and shape of the contract, and is a number in every place."""
+    for name, (kind, shape) in served.contract.graph_outputs().items():
+        got = outputs.get(name)
+        if got is None:
+            raise ContractError(f"output {name}: the graph has none")
+        if got.dtype != kind or got.shape != (rows, *shape):
+            raise ContractError(
+                f"output {name}: the graph gives {got.dtype}{list(got.shape)} for {rows} rows, "
+                f"contract.json says {kind}{[rows, *shape]}"
+            )
+        if not np.isfinite(got).all():
+            raise ContractError(f"golden rows: output {name} is no number in {int((~np.isfinite(got)).sum())} places")
+
+
+def _check_equal(served: ServedModel, name: str, got: NDArray[Any], expected: Arrays) -> None:
+    values = expected[name]
+    if got.shape != values.shape:
+        raise ContractError(f"golden rows: output {name} is {got.shape}, not {values.shape}")
+    probabilities = {o.label: o.probabilities for o in served.contract.outputs if isinstance(o, ClassOutput)}.get(name)
+    if probabilities is None:
+        wrong = ~np.isclose(got, values, rtol=0, atol=TOLERANCE)
+    elif probabilities in expected:
+        best = np.sort(expected[probabilities], axis=1)
+        wrong = (got != values) & (best[:, -1] - best[:, -2] > TOLERANCE)
+    else:
+        raise ContractError(f"golden rows: no output {probabilities}")
+    if wrong.any():
+        row, places = int(np.argwhere(wrong)[0][0]), int(wrong.sum())
+        raise ContractError(
+            f"golden rows: output {name} is not the trained model's in {places} places, first row {row}"
+        )
