@@ -19,6 +19,7 @@ from loadtest.measure import Work
 TOUCHED_BYTES = 8 << 20
 """Other memory that is written between two calls, to see what a handler costs whose own is not in the caches."""
 
+MOST_ROWS = 4096
 Callback = Callable[[int], object]
 
 
@@ -61,6 +62,7 @@ class _StoppingPipeline:
 
     def __init__(self, repository: Any) -> None:
         self.repository = repository
+        self.max_rows = MOST_ROWS
         self.inputs: Any = None
 
     async def predict(self, served: Any, inputs: Any, deadline: float | None = None) -> Any:
@@ -73,6 +75,7 @@ class _InstantPipeline:
 
     def __init__(self, repository: Any) -> None:
         self.repository = repository
+        self.max_rows = MOST_ROWS
         self.prediction: Any = None
 
     async def predict(self, served: Any, inputs: Any, deadline: float | None = None) -> Any:

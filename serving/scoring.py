@@ -93,9 +93,7 @@ def _score(
     header = reader.fieldnames or []
     known = [name for name in header if name in kinds]
     if not known:
-        raise InvalidInput(
-            f"{path}: none of its columns ({', '.join(header)[:100]}) is one that {model} takes: {', '.join(kinds)}"
-        )
+        raise InvalidInput(f"{path}: no column of {model} in `{', '.join(header)[:100]}`; it takes {', '.join(kinds)}")
     if id_column and id_column not in header:
         raise InvalidInput(f"{path}: no column {id_column!r} (see --id); the file has {', '.join(header)}")
     ignored = [name for name in header if name not in kinds and name != id_column]

@@ -99,7 +99,7 @@ OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS"}
 
 
 def _is_service_link(name: str, value: str) -> bool:
-    """Whether Kubernetes put this into the pod because of a Service named `epm` or `epm-...`: it is not meant for us."""
+    """Whether Kubernetes put this into the pod, for a Service named `epm` or `epm-...`: it is not meant for us."""
     by_name = re.fullmatch(r"EPM_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT_\d+_(TCP|UDP)\w*)", name)
     return bool(by_name) or (name.endswith("_PORT") and value.startswith(("tcp://", "udp://")))
 

@@ -27,7 +27,8 @@ STREAM = "/epm.v1.PredictionService/StreamPredict"
 @pytest.fixture
 def roomy(small_repository):
     """A gateway for batches that take a while: large ones, one thread."""
-    with gateway(small_repository, max_rows=ROWS, max_rows_in_flight=BATCHES * ROWS, worker_threads=1) as running:
+    limits = {"max_rows": ROWS, "max_rows_in_flight": BATCHES * ROWS, "max_message_bytes": 16 << 20}
+    with gateway(small_repository, worker_threads=1, **limits) as running:
         yield running
         log = "".join(running.log)
         assert "defect" not in log
@@ -138,3 +139,40 @@ def test_interrupting_from_the_keyboard_drains_too_and_a_second_signal_changes_n
     assert [call.code().name for call in calls] == ["OK"] * BATCHES
     protocol.close()
     assert roomy.process.wait(15) == 0
+
+
+def test_an_open_reflection_stream_does_not_use_up_the_time_for_draining(small_repository):
+    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+    waiting = queue.Queue()
+    with gateway(small_repository) as running, grpc.insecure_channel(running.grpc) as channel:
+        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(waiting.get, None))
+        waiting.put(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert next(answers).list_services_response.service
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(15) == 0
+        assert time.monotonic() - began < 8
+        waiting.put(None)
+
+
+def test_while_calls_are_finished_rest_says_503_and_metrics_are_still_there(roomy):
+    protocol = PROTOCOLS["tf_serving"](roomy.grpc, roomy.http)
+    body = protocol.encode(_batch())
+    calls = [protocol.channel.unary_unary(protocol.method).future(body, timeout=60) for _ in range(BATCHES)]
+    assert until(lambda: _accepted(roomy) >= BATCHES)
+    roomy.process.send_signal(signal.SIGTERM)
+    assert until(lambda: _status(roomy, "/readyz") == 503)
+    assert _status(roomy, "/v1/models/small:predict", b'{"inputs": {"hours": [40]}}') == 503
+    assert _status(roomy, "/metrics") == 200
+    assert [call.code().name for call in calls] == ["OK"] * BATCHES
+    protocol.close()
+    assert roomy.process.wait(15) == 0
+
+
+def _status(running, path, body=None):
+    try:
+        with urllib.request.urlopen(f"http://{running.http}{path}", body, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
