@@ -12,7 +12,12 @@ from exporters.sheet import Sheet
 from serving.contract import Text
 
 _ID = "employee"
-_NO_INPUT = {**schema.LEFT_OUT, "month": "identifier of the row", _ID: "identifier of the employee"}
+_NO_INPUT = {
+    **schema.LEFT_OUT,
+    "month": "identifier of the row",
+    _ID: "identifier of the employee",
+    schema.TARGET: "bears the name of the answer: as an input it would tell the model what to say",
+}
 _BANDS: dict[str, tuple[float, ...]] = {"gender": (), "age": schema.AGE_BANDS}
 _SCHEMA = {column.name: column for column in schema.COLUMNS}
 

@@ -232,6 +232,14 @@ def test_the_schemas_identifiers_and_attributes_are_no_inputs_unless_the_mapping
     assert asked.groups == {}
 
 
+def test_a_column_named_grade_is_no_input_of_a_model_that_learns_another_column(read):
+    table = "who,hours,grade,rating\nann,40,A,1\nbob,41,C,2\ncid,38,A,1\ndee,39,C,2\n"
+    target = '[target]\ncolumn = "rating"\nvalues = { 1 = "A", 2 = "B" }\n'
+    dataset = read(table, f'id = "who"\n{target}')
+    assert [column.name for column in dataset.inputs] == ["hours"]
+    assert "name of the answer" in dataset.left_out["grade"]
+
+
 def test_a_mapping_of_the_target_alone_reads_a_schema_table_as_no_mapping_does(read):
     text = schema_table()
     alone, plain = read(text, '[target]\ncolumn = "grade"\nvalues = { A = "A", B = "B", C = "C" }\n'), read(text, None)
