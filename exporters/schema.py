@@ -61,7 +61,6 @@ COLUMNS: tuple[Column, ...] = (
 """Every column of the table, in order. Ethnicity is not collected, so that it cannot be used."""
 
 INPUTS = tuple(column for column in COLUMNS if column.role == "input")
-ATTRIBUTES = tuple(column for column in COLUMNS if column.role == "attribute")
 LEFT_OUT = {
     "gender": "protected attribute: kept beside the data only to measure fairness",
     "age": "protected attribute: kept beside the data only to measure fairness",

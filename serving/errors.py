@@ -7,7 +7,6 @@ from enum import IntEnum
 class Status(IntEnum):
     """Canonical status codes (https://grpc.io/docs/guides/status-codes/), without importing grpc."""
 
-    CANCELLED = 1
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from serving.contract import ClassOutput, Contract, VectorOutput
+from serving.contract import ClassOutput, Contract, GraphInput, VectorOutput
 from serving.errors import NotFound, NotReady
 from serving.repository.repository import Repository
 from tests.support.models import NUMBERS, text, write_digests, write_version
@@ -37,6 +37,15 @@ def test_a_vector_with_other_names_than_the_graph_has_numbers_is_refused(tmp_pat
     vector = VectorOutput(name="weights", title=text("weights"), tensor="vector", names=("x", "y", "z"))
     promise(write_version(tmp_path, "numbers", outputs=NUMBERS), (*NUMBERS[:2], vector, NUMBERS[3]))
     assert "output vector" in scanned(tmp_path).models["numbers"].refused[1].reason
+
+
+def test_a_graph_that_takes_another_input_than_the_contract_says_is_refused(tmp_path: Path) -> None:
+    folder = write_version(tmp_path)
+    contract = Contract.load(folder / "contract.json")
+    renamed = (GraphInput(name="matrix", shape=contract.tensors[0].shape),)
+    (folder / "contract.json").write_bytes(msgspec.structs.replace(contract, tensors=renamed).to_json())
+    write_digests(folder)
+    assert "model.onnx: the graph takes {'features': (8,)}" in scanned(tmp_path).models["small"].refused[1].reason
 
 
 def test_a_reason_tells_no_cell_of_a_golden_row(tmp_path: Path) -> None:
