@@ -6,12 +6,17 @@ and serving cannot drift apart. Values here are plain data; what the operations 
 """
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from serving.errors import ContractError
 
 FORMAT = 1
+MOST_MONTHS = 36
+"""The longest history that is stored, sent or read."""
+HISTORIES, LENGTHS, MASK = "histories", "lengths", "mask"
+"""Reserved where a model reads histories: two tensors that callers send, and the value that tells which months are."""
 
 
 class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +46,9 @@ class NumberInput(_Value, frozen=True, tag_field="type", tag="number"):
     weight: float = 1.0
     """Share in the coverage, from the model's importances; relative to the sum over all inputs."""
     max_age_days: float | None = None
-    """Oldest `as_of` of a stored fact that is still used."""
+    """A stored fact whose `as_of` is older is stale."""
+    stale: Literal["warning", "error"] = "warning"
+    """What a stale fact gives: an answer with a warning, or an error of its row."""
 
 
 class CategoryInput(_Value, frozen=True, tag_field="type", tag="category"):
@@ -53,9 +60,53 @@ class CategoryInput(_Value, frozen=True, tag_field="type", tag="category"):
     required: bool = False
     weight: float = 1.0
     max_age_days: float | None = None
+    stale: Literal["warning", "error"] = "warning"
 
 
-RawInput = NumberInput | CategoryInput
+class TextInput(_Value, frozen=True, tag_field="type", tag="text"):
+    """A raw column of names without a list of them: only operations that hash read it."""
+
+    name: str
+    title: Text
+    required: bool = False
+    weight: float = 1.0
+    max_age_days: float | None = None
+    stale: Literal["warning", "error"] = "warning"
+
+
+class DateInput(_Value, frozen=True, tag_field="type", tag="date"):
+    """A raw column of days: texts as in 2026-03-31 (ISO 8601), or days since 1970-01-01."""
+
+    name: str
+    title: Text
+    low: float | None = None
+    """Bounds in days since 1970-01-01, inclusive, as in a number."""
+    high: float | None = None
+    seen: tuple[float, float] | None = None
+    required: bool = False
+    weight: float = 1.0
+    max_age_days: float | None = None
+    stale: Literal["warning", "error"] = "warning"
+
+
+class HistoryInput(_Value, frozen=True, tag_field="type", tag="history"):
+    """A raw numeric column with one value a month, `Contract.months` of them, oldest first."""
+
+    name: str
+    title: Text
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    seen: tuple[float, float] | None = None
+    required: bool = False
+    """Whether a row without a single month is an error."""
+    weight: float = 1.0
+    """Share in the coverage; a row gets of it the share of its months that are given."""
+    max_age_days: float | None = None
+    stale: Literal["warning", "error"] = "warning"
+
+
+RawInput = NumberInput | CategoryInput | TextInput | DateInput | HistoryInput
 
 
 class Step(_Value, frozen=True):
@@ -73,6 +124,8 @@ class Program(_Value, frozen=True, kw_only=True):
     version: int = 1
     steps: tuple[Step, ...]
     features: tuple[str, ...]
+    window: tuple[str, ...] = ()
+    """Monthly values that become the window of a sequence model, float32[n, months, len(window)]."""
 
 
 class GraphInput(_Value, frozen=True):
@@ -170,6 +223,8 @@ class Contract(_Value, frozen=True):
     """Below this share of its inputs an answer is marked `low_coverage`."""
     left_out: tuple[LeftOut, ...]
     provenance: Provenance
+    months: int = 0
+    """How many months of each history the program reads; 0 without histories."""
 
     def __post_init__(self) -> None:
         names = [raw.name for raw in self.inputs]
@@ -182,18 +237,29 @@ class Contract(_Value, frozen=True):
         classes = [output for output in self.outputs if isinstance(output, ClassOutput)]
         _check(len(classes) <= 1, "a model has at most one output of classes")
         _check(all(len(output.classes) > 1 for output in classes), "an output of classes has at least two of them")
+        histories = any(isinstance(raw, HistoryInput) for raw in self.inputs)
         known = set(names)
+        if histories:
+            _check(1 <= self.months <= MOST_MONTHS, f"histories of {self.months} months, expected 1 to {MOST_MONTHS}")
+            taken = {HISTORIES, LENGTHS, MASK} & {*names, *(tensor.name for tensor in self.tensors)}
+            _check(not taken, f"the name {min(taken, default='')!r} is reserved where there are histories")
+            known.add(MASK)
+        else:
+            _check(self.months == 0, f"{self.months} months, but no input is a history")
         for step in self.program.steps:
             for name in step.inputs:
                 _check(name in known, f"step {step.into!r} reads {name!r}, which nothing before it writes")
             _check(step.into not in known, f"{step.into!r} is written twice")
             known.add(step.into)
-        for name in self.program.features:
+        for name in (*self.program.features, *self.program.window):
             _check(name in known, f"feature {name!r} is written by no step")
-        _check(
-            any(tensor.shape == (len(self.program.features),) for tensor in self.tensors),
-            f"no graph input takes the {len(self.program.features)} features of the program",
-        )
+        made = [(len(self.program.features),)] if self.program.features else []
+        made += [(self.months, len(self.program.window))] if self.program.window else []
+        _check(len(made) > 0, "the program has neither features nor a window")
+        for shape in made:
+            takers = sum(tensor.shape == shape for tensor in self.tensors)
+            _check(takers == 1, f"{takers} graph inputs take float32[n, {', '.join(map(str, shape))}], expected 1")
+        _check(len(self.tensors) == len(made), f"{len(self.tensors)} graph inputs, the program makes {len(made)}")
 
     def graph_outputs(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """The graph's outputs that answers are made of: name -> type, shape without n."""

@@ -10,10 +10,12 @@ class Status(IntEnum):
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     FAILED_PRECONDITION = 9
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 LONGEST = 500
@@ -51,7 +53,7 @@ class InvalidInput(EpmError):
 
 
 class NotFound(EpmError):
-    """No such model, version or label."""
+    """No such model, version, label or entity."""
 
     status = Status.NOT_FOUND
 
@@ -78,6 +80,18 @@ class PreconditionFailed(EpmError):
     """What the request needs is not set up here (for example: entity ids without an online store)."""
 
     status = Status.FAILED_PRECONDITION
+
+
+class Unauthenticated(EpmError):
+    """The call does not say with a valid token who makes it."""
+
+    status = Status.UNAUTHENTICATED
+
+
+class PermissionDenied(EpmError):
+    """What is asked for is allowed to nobody here."""
+
+    status = Status.PERMISSION_DENIED
 
 
 class ContractError(EpmError):

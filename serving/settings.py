@@ -47,6 +47,17 @@ class Settings:
         1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )
     repository_poll_seconds: float = _knob(5.0, "how often the model repository is looked at; 0: only at start", low=0)
+    redis_url: str = _knob("", "online store: redis://, rediss:// or unix://; empty: none, predict by id is refused")
+    hash_key_file: str = _knob(
+        "", "file with the secret key of all keyed hashes: 32 hexadecimal digits; gateways that share a Redis share it"
+    )
+    facts_token_file: str = _knob(
+        "", "file with the token that callers of epm.v1.FeatureService show; empty: nobody may call it"
+    )
+    redis_timeout_seconds: float = _knob(0.25, "how long one round trip to Redis may take", low=0.001, high=60)
+    replica_bytes: int = _knob(
+        256 << 20, "bytes of the in-process replica of the online store", low=1 << 20, high=1 << 40
+    )
     drain_seconds: float = _knob(20.0, "how long running calls may take to finish after SIGTERM", low=0)
     log_level: str = _knob("info", "how much to log", choices=("debug", "info", "warning", "error"))
 
@@ -63,6 +74,9 @@ class Settings:
             if "choices" in bounds and value not in bounds["choices"]:
                 expected = ", ".join(bounds["choices"])
                 raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
+        if self.redis_url and not self.hash_key_file:
+            name = "EPM_HASH_KEY_FILE"
+            raise SettingsError(f"{name}: got nothing, expected a file: Redis is not used without it", field=name)
         if not self.host:
             raise SettingsError("EPM_HOST: got nothing, expected an address", field="EPM_HOST")
         if 0 < self.repository_poll_seconds < 0.1:
@@ -95,7 +109,7 @@ class Settings:
         return cls(**values)
 
 
-OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS"}
+OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS", "EPM_TOKEN_FILE"}
 
 
 def _is_service_link(name: str, value: str) -> bool:

@@ -95,7 +95,7 @@ class Tensor(_message.Message):
     def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("request_id", "model_name", "model_version", "outputs", "coverage", "warnings", "error")
+    __slots__ = ("request_id", "model_name", "model_version", "outputs", "coverage", "warnings", "error", "row_errors")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +103,7 @@ class PredictResponse(_message.Message):
     COVERAGE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    ROW_ERRORS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     model_name: str
     model_version: int
@@ -110,7 +111,16 @@ class PredictResponse(_message.Message):
     coverage: _containers.RepeatedScalarFieldContainer[float]
     warnings: _containers.RepeatedCompositeFieldContainer[Warning]
     error: _status_pb2.Status
-    def __init__(self, request_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., coverage: _Optional[_Iterable[float]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    row_errors: _containers.RepeatedCompositeFieldContainer[RowError]
+    def __init__(self, request_id: _Optional[str] = ..., model_name: _Optional[str] = ..., model_version: _Optional[int] = ..., outputs: _Optional[_Iterable[_Union[Output, _Mapping]]] = ..., coverage: _Optional[_Iterable[float]] = ..., warnings: _Optional[_Iterable[_Union[Warning, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., row_errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ...) -> None: ...
+
+class RowError(_message.Message):
+    __slots__ = ("status", "rows")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    status: _status_pb2.Status
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., rows: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("name", "classes", "probability", "scalar", "vector", "ranking")
@@ -172,10 +182,14 @@ class Warning(_message.Message):
         LOW_COVERAGE: _ClassVar[Warning.Code]
         UNKNOWN_CATEGORY: _ClassVar[Warning.Code]
         OUT_OF_TRAINING_RANGE: _ClassVar[Warning.Code]
+        MISSING: _ClassVar[Warning.Code]
+        STALE: _ClassVar[Warning.Code]
     CODE_UNSPECIFIED: Warning.Code
     LOW_COVERAGE: Warning.Code
     UNKNOWN_CATEGORY: Warning.Code
     OUT_OF_TRAINING_RANGE: Warning.Code
+    MISSING: Warning.Code
+    STALE: Warning.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     COLUMN_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
