@@ -60,6 +60,7 @@ lint: .venv/.test  ## format, lint, types, floors of the design, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python -m serving.features.generate --check
 
 .PHONY: format
 format: .venv/.test  ## put the code into shape
@@ -83,6 +84,10 @@ coverage: .venv/.test system-packages  ## tests with coverage
 .PHONY: proto
 proto: .venv/.test  ## generate serving/stubs from protos/
 	$(BIN)/python protos/generate.py
+
+.PHONY: operations
+operations: .venv/.test  ## generate the dispatch of operations and their page from the table
+	$(BIN)/python -m serving.features.generate
 
 .PHONY: locks
 locks: .venv/.bootstrap  ## resolve requirements/*.txt again, under requirements/pins.in

@@ -27,7 +27,7 @@ from serving.contract import (
     Step,
 )
 from serving.features.program import compile_program
-from serving.features.rows import RowSchema
+from serving.features.rows import RawRows, RowSchema
 
 MIN_COVERAGE = 0.5
 LEAST_WEIGHT = 0.005  # no input is worth nothing: its absence always shows in the coverage
@@ -91,8 +91,8 @@ def class_output(contract: Contract) -> ClassOutput:
     return output
 
 
-def raw_matrix(contract: Contract, columns: Mapping[str, Cells]) -> NDArray[np.float64]:
-    """Columns through the gateway's own door: float64[n, columns of the contract]."""
+def raw_rows(contract: Contract, columns: Mapping[str, Cells]) -> RawRows:
+    """Columns through the gateway's own door."""
     cells = {raw.name: columns[raw.name] for raw in contract.inputs}
     n = len(next(iter(cells.values())))
     return RowSchema(contract).assemble(
@@ -102,7 +102,7 @@ def raw_matrix(contract: Contract, columns: Mapping[str, Cells]) -> NDArray[np.f
 
 def feature_matrix(contract: Contract, columns: Mapping[str, Cells]) -> NDArray[np.float32]:
     """Columns through the gateway's own kernel: float32[n, F]."""
-    return compile_program(contract).run(raw_matrix(contract, columns))
+    return compile_program(contract).run(raw_rows(contract, columns)).features
 
 
 def _fit(column: Column, cells: Cells) -> tuple[RawInput, list[Step], list[str]]:

@@ -1,5 +1,6 @@
 """The way of a model: rows -> features -> two forests -> the better one -> exports -> the gate -> a version's files."""
 
+import hashlib
 import platform
 import tempfile
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ def make(model: str, dataset: Dataset, seed: int, trees: int = 0) -> Made:
     scores["logistic regression"] = _score(held_out, linear.predict(X_held_out))
     scores[COMMONEST] = _score(held_out, baselines.majority(training.target, len(held_out)))
     contract = program.weighed(contract, trained.importances())
-    provenance = msgspec.structs.replace(contract.provenance, algorithm=trained.algorithm.name)
+    provenance = msgspec.structs.replace(
+        contract.provenance, algorithm=trained.algorithm.name, features_sha256=hashlib.sha256(X.tobytes()).hexdigest()
+    )
     return Made(msgspec.structs.replace(contract, provenance=provenance), trained, held_out, predicted, scores)
 
 
@@ -81,9 +84,9 @@ def export(made: Made, seed: int, rows: int = parity.ROWS) -> Exported:
     """
     contract, names = made.contract, made.contract.program.features
     columns = perturbed(contract, made.held_out.columns, rows, seed)
-    raw = program.raw_matrix(contract, columns)
-    X = compile_program(contract).run(raw)
-    parity.check_features(X, run_reference(contract, raw), names)
+    raw = program.raw_rows(contract, columns)
+    X = compile_program(contract).run(raw).features
+    parity.check_features(X, run_reference(contract, raw).features, names)
     expected = parity.trained_answers(made.trained.probabilities(X))
     forest = made.trained.forest()
     graph = onnx_graph.write(forest, contract.model)

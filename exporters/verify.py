@@ -69,10 +69,10 @@ def _check_names(version: Path, contract: Contract) -> None:
 def _check_answers(version: Path, contract: Contract, process: FreshProcess) -> None:
     """Golden rows through the gateway's features and both exports."""
     named = golden.load(version / "golden.npz", contract)
-    raw = program.raw_matrix(contract, golden.raw_columns(named))
-    RowSchema(contract).inspect(raw)
+    schema, rows = RowSchema(contract), program.raw_rows(contract, golden.raw_columns(named))
+    schema.refuse_wrong(rows, schema.inspect(rows))
     names = contract.program.features
-    X = compile_program(contract).run(raw)
+    X = compile_program(contract).run(rows).features
     if named["features"].shape != X.shape or not np.array_equal(named["features"], X, equal_nan=True):
         raise PublishError(f"golden.npz: the raw rows do not give its features{_where(named['features'], X, names)}")
     expected = parity.Answers("golden rows", named["output.probabilities"], named["output.label"])

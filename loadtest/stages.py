@@ -105,7 +105,7 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
         _decode_only(decode, body, Call(None))
         inputs.append(stopping.inputs)
         raw = served.schema.assemble(stopping.inputs, work.rows)
-        ready.append({served.features_input: served.program.run(raw)})
+        ready.append(served.graph_tensors(served.program.run(raw)))
         predictions.append(_result(pipeline.predict(served, stopping.inputs)))
 
     def features(number: int) -> None:

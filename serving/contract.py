@@ -206,6 +206,8 @@ class Provenance(_Value, frozen=True):
     synthetic: bool
     versions: dict[str, str]
     """Libraries that trained and exported it."""
+    features_sha256: str = ""
+    """SHA-256 of the matrix it was trained on, float32[rows, F], row-major: who has the rows can check the features."""
 
 
 class Contract(_Value, frozen=True):
@@ -253,7 +255,7 @@ class Contract(_Value, frozen=True):
             known.add(step.into)
         for name in (*self.program.features, *self.program.window):
             _check(name in known, f"feature {name!r} is written by no step")
-        made = [(len(self.program.features),)] if self.program.features else []
+        made: list[tuple[int, ...]] = [(len(self.program.features),)] if self.program.features else []
         made += [(self.months, len(self.program.window))] if self.program.window else []
         _check(len(made) > 0, "the program has neither features nor a window")
         for shape in made:

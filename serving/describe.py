@@ -4,8 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from serving import table
-from serving.contract import CategoryInput, Contract, RawInput
+from serving.contract import CategoryInput, Contract, DateInput, HistoryInput, NumberInput, RawInput, TextInput
 from serving.errors import EpmError, NotFound
 from serving.repository.repository import versions_in
 from serving.repository.versions import check_digests
@@ -49,13 +51,7 @@ def describe(root: Path, model: str) -> str:
     version, contract = newest(root, model)
     rows = []
     for raw in contract.inputs:
-        if isinstance(raw, CategoryInput):
-            kind, expected = "text", " | ".join(raw.categories)
-        else:
-            kind = "number"
-            low = "" if raw.low is None else f"{raw.low:g}"
-            high = "" if raw.high is None else f"{raw.high:g}"
-            expected = f"{low}..{high} {raw.unit}"
+        kind, expected = _takes(raw, contract.months)
         share = raw.weight / sum(other.weight for other in contract.inputs)
         need = "required" if raw.required else "may be missing"
         rows.append([raw.name, kind, expected, need, f"{share:.1%}", f"{raw.title.en} {raw.title.zh}"])
@@ -95,8 +91,27 @@ def describe(root: Path, model: str) -> str:
     )
 
 
+def _takes(raw: RawInput, months: int) -> tuple[str, str]:
+    """Type and values of an input, in words."""
+    if isinstance(raw, CategoryInput):
+        return "text", " | ".join(raw.categories)
+    if isinstance(raw, TextInput):
+        return "text", "any"
+    if isinstance(raw, DateInput):
+        return "date", "as in 2026-03-31"
+    low = "" if raw.low is None else f"{raw.low:g}"
+    high = "" if raw.high is None else f"{raw.high:g}"
+    values = f"{low}..{high} {raw.unit}"
+    return ("number", values) if isinstance(raw, NumberInput) else ("history", f"{months} months of {values}")
+
+
 def _example(raw: RawInput) -> object:
     if isinstance(raw, CategoryInput):
         return raw.categories[0]
+    if isinstance(raw, TextInput):
+        return "R-17"
     low, high = raw.seen or (raw.low or 0.0, raw.high or 1.0)
-    return round((low + high) / 2, 2)
+    middle = round((low + high) / 2, 2)
+    if isinstance(raw, DateInput):
+        return str(np.datetime64(int(middle), "D"))
+    return [middle, middle] if isinstance(raw, HistoryInput) else middle

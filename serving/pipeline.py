@@ -2,24 +2,46 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import CategoryInput
-from serving.errors import Overloaded, TooLate
-from serving.features.rows import Cells, Inspection
+from serving.errors import EpmError, InvalidInput, NotFound, NotReady, Overloaded, PreconditionFailed, TooLate
+from serving.features.rows import Cells, Inspection, MonthlyCells, RawRows
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
+from serving.store.fetched import CORRUPT, NOT_FOUND, UNAVAILABLE, Fetched
 
-Inputs = Mapping[str, Cells]
+Inputs = Mapping[str, Cells | MonthlyCells]
 """A batch of n rows: raw columns by name, or the graph's own tensors by name; never both."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Entities:
+    """n rows whose raw facts the online store holds."""
+
+    entity_type: str
+    ids: Sequence[str]
+
+
+class Store(Protocol):
+    """Where the facts of entities are."""
+
+    async def fetch(self, entity_type: str, ids: Sequence[str], deadline: float | None) -> Fetched:
+        """The record of each entity, or why there is none."""
+        ...
+
+
+States = Callable[[ServedModel, NDArray[np.int64], int, int], None]
+"""After each batch of raw rows: how often each input was missing, unknown, out of range or stale (int64[4, inputs]),
+how many rows were answered, and how many of them with low coverage."""
 
 
 class WarningCode(StrEnum):
@@ -28,6 +50,12 @@ class WarningCode(StrEnum):
     LOW_COVERAGE = "low_coverage"
     UNKNOWN_CATEGORY = "unknown_category"
     OUT_OF_TRAINING_RANGE = "out_of_training_range"
+    MISSING = "missing"
+    STALE = "stale"
+
+
+_STATES = (WarningCode.MISSING, WarningCode.UNKNOWN_CATEGORY, WarningCode.OUT_OF_TRAINING_RANGE, WarningCode.STALE)
+"""Bit by bit what a mark of `row_kernels` means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +68,16 @@ class RowWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class RowError:
+    """Why some rows have no answer. rows: int64[k], ascending."""
+
+    error: EpmError
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for n rows.
+    """The answer for n rows; in those that have none (`errors`) every number is NaN, a label -1, the coverage 0.
 
     tensors: the graph's outputs, [n, ...]; margin: float32[n], None for a model without classes; coverage: float32[n],
     None when ready tensors came, as nothing is known of what they were made from.
@@ -53,6 +89,7 @@ class Prediction:
     margin: NDArray[np.float32] | None
     coverage: NDArray[np.float32] | None
     warnings: tuple[RowWarning, ...]
+    errors: tuple[RowError, ...] = ()
 
     @property
     def margins(self) -> NDArray[np.float32]:
@@ -64,8 +101,12 @@ class Prediction:
 class Pipeline:
     """Answers batches of rows. Lives on one event loop; large batches are computed in worker threads."""
 
-    def __init__(self, repository: Repository, settings: Settings) -> None:
+    def __init__(
+        self, repository: Repository, settings: Settings, store: Store | None = None, states: States | None = None
+    ) -> None:
         self.repository = repository
+        self._store = store
+        self._states = states or (lambda served, counts, rows, low: None)
         self.rows_in_flight = 0
         self.draining = False
         self.max_rows = settings.max_rows
@@ -77,47 +118,175 @@ class Pipeline:
         """Whether calls should be sent here: something is served, and the gateway is not shutting down."""
         return not self.draining and any(state.served for state in self.repository.models.values())
 
-    async def predict(self, served: ServedModel, inputs: Inputs, deadline: float | None = None) -> Prediction:
-        """Answer one batch.
+    async def predict(
+        self, served: ServedModel, inputs: Inputs, deadline: float | None = None, entities: Entities | None = None
+    ) -> Prediction:
+        """Answer one batch. With `entities`, their stored facts are the rows, and `inputs` replaces columns of them.
 
         deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed;
-        Overloaded when too many rows are being answered already.
+        Overloaded when too many rows are being answered already; NotReady when no row at all can be answered because
+        the online store is away.
         """
-        rows = _rows(inputs)
-        if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
-            return self._compute(served, inputs, deadline)
-        limit = self._settings.max_rows_in_flight
-        if self.rows_in_flight + rows > limit:
-            raise Overloaded(f"{self.rows_in_flight} rows are being answered, {rows} more would exceed {limit}")
+        if entities is None:
+            rows, compute = _rows(inputs), partial(self._compute, served, inputs, deadline)
+            if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
+                return compute()
+            self._admit(rows)
+            return await self._in_worker(compute, rows)
+        rows = self._check_entities(served, inputs, entities)
+        assert self._store is not None  # noqa: S101 (checked with the entities)
+        self._admit(rows)  # records of 4,096 entities are megabytes: they count from the start
+        try:
+            fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
+            compute = partial(self._compute_stored, served, inputs, deadline, fetched)
+            if rows <= self._settings.inline_rows:
+                return compute()
+        finally:
+            self.rows_in_flight -= rows
         self.rows_in_flight += rows
-        work = self._workers.submit(self._compute, served, inputs, deadline)
-        loop = asyncio.get_running_loop()
-        work.add_done_callback(lambda _: _on_loop(loop, self._finished, rows))
-        return await asyncio.wrap_future(work)  # a cancelled call cancels work that has not begun
+        return await self._in_worker(compute, rows)
 
     def close(self) -> None:
         """Forget waiting work and let the threads end."""
         self._workers.shutdown(wait=True, cancel_futures=True)
 
+    def _admit(self, rows: int) -> None:
+        limit = self._settings.max_rows_in_flight
+        if self.rows_in_flight + rows > limit:
+            raise Overloaded(f"{self.rows_in_flight} rows are being answered, {rows} more would exceed {limit}")
+        self.rows_in_flight += rows
+
+    async def _in_worker(self, compute: Callable[[], Prediction], rows: int) -> Prediction:
+        """Compute rows that were admitted; they are given back when the work has ended, not when the caller leaves."""
+        work = self._workers.submit(compute)
+        loop = asyncio.get_running_loop()
+        work.add_done_callback(lambda _: _on_loop(loop, self._finished, rows))
+        return await asyncio.wrap_future(work)  # a cancelled call cancels work that has not begun
+
     def _finished(self, rows: int) -> None:
         self.rows_in_flight -= rows
 
+    def _check_entities(self, served: ServedModel, inputs: Inputs, entities: Entities) -> int:
+        """How many rows there will be. Raises InvalidInput, PreconditionFailed."""
+        expected = served.contract.entity_type
+        if entities.entity_type != expected:
+            came = repr(entities.entity_type[:40]) if entities.entity_type else "nothing"
+            raise InvalidInput.cell("entities.entity_type", came, repr(expected))
+        if not 1 <= len(entities.ids) <= self.max_rows:
+            raise InvalidInput.cell("entities.ids", f"{len(entities.ids)} ids", f"1 to {self.max_rows} in one call")
+        if served.takes_ready(inputs):
+            raise InvalidInput.cell(next(iter(inputs)), "a ready tensor beside entities", "raw columns, or nothing")
+        if self._store is None:
+            message = "entities: this gateway has no online store (EPM_REDIS_URL): send columns"
+            raise PreconditionFailed(message, field="entities")
+        return len(entities.ids)
+
     def _compute(self, served: ServedModel, inputs: Inputs, deadline: float | None) -> Prediction:
-        if deadline is not None and time.monotonic() >= deadline:
-            raise TooLate("the deadline passed before work began")
-        coverage: NDArray[np.float32] | None = None
-        warnings: tuple[RowWarning, ...] = ()
+        _check_deadline(deadline)
         if served.takes_ready(inputs):
             ready = served.check_ready(inputs, self.max_rows)
+            tensors = served.backend.run(ready)
+            return Prediction(served, len(next(iter(ready.values()))), tensors, served.margin(tensors), None, ())
+        rows = served.schema.assemble(inputs, self.max_rows)
+        inspection = served.schema.inspect(rows)
+        served.schema.refuse_wrong(rows, inspection)
+        return self._answer(served, rows, inspection)
+
+    def _compute_stored(
+        self, served: ServedModel, inputs: Inputs, deadline: float | None, fetched: Fetched
+    ) -> Prediction:
+        _check_deadline(deadline)
+        if (fetched.state == UNAVAILABLE).all():
+            raise NotReady("the online store does not answer, and none of these entities is in the replica: try again")
+        schema, facts = served.schema, served.reader.read(fetched)
+        rows = schema.override(facts.rows, inputs)
+        inspection = schema.inspect(rows)
+        given = [number for number, name in enumerate(schema.names) if schema.is_given(name, inputs)]
+        facts.as_of[:, given] = -1
+        schema.mark_stale(inspection, facts.as_of, int(time.time() * 1000))
+        unusable = facts.wrong.astype(bool) & ~np.isin(facts.wrong_input, given)
+        errors = _row_errors(served, inspection, fetched, unusable, facts.wrong_input)
+        return self._answer(served, rows, inspection, errors, np.flatnonzero(fetched.stale))
+
+    def _answer(
+        self,
+        served: ServedModel,
+        rows: RawRows,
+        inspection: Inspection,
+        errors: tuple[RowError, ...] = (),
+        stale: NDArray[np.int64] | None = None,
+    ) -> Prediction:
+        """What the model says of raw rows. stale: rows that are as they were when the store was last reached."""
+        tensors = served.backend.run(served.graph_tensors(served.program.run(rows)))
+        margin, coverage = served.margin(tensors), inspection.coverage
+        failed = np.concatenate([error.rows for error in errors]) if errors else np.empty(0, np.int64)
+        if errors:
+            tensors = {name: _blank(values, failed) for name, values in tensors.items()}
+            margin = None if margin is None else _blank(margin, failed)
+            coverage[failed], inspection.marks[failed] = 0, 0
+        warnings = self._warnings(served, inspection, failed)
+        if stale is not None and (stale := np.setdiff1d(stale, failed)).size:
+            warnings += (RowWarning(WarningCode.STALE, "", stale),)
+        return Prediction(served, len(rows), tensors, margin, coverage, warnings, errors)
+
+    def _warnings(
+        self, served: ServedModel, inspection: Inspection, failed: NDArray[np.int64]
+    ) -> tuple[RowWarning, ...]:
+        """What readers should know of the rows that were answered; counted as well."""
+        low = inspection.coverage < served.contract.min_coverage
+        low[failed] = False
+        rows_low = np.flatnonzero(low)
+        found = [RowWarning(WarningCode.LOW_COVERAGE, "", rows_low)] if rows_low.size else []
+        counts = np.zeros((len(_STATES), len(served.schema.names)), np.int64)
+        if inspection.count(counts):
+            for number, state in np.argwhere(counts.T).tolist():
+                rows = np.flatnonzero(inspection.marks[:, number] & (1 << state))
+                found.append(RowWarning(_STATES[state], served.schema.names[number], rows))
+        self._states(served, counts, len(low) - len(failed), rows_low.size)
+        return tuple(found)
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise TooLate("the deadline passed before work began")
+
+
+def _row_errors(
+    served: ServedModel,
+    inspection: Inspection,
+    fetched: Fetched,
+    unusable: NDArray[np.bool_],
+    unusable_input: NDArray[np.int32],
+) -> tuple[RowError, ...]:
+    """Rows without an answer, each under its first reason; equal reasons together."""
+    reasons: dict[tuple[int, int], EpmError] = {}
+    rows: dict[tuple[int, int], list[int]] = {}
+    names = served.schema.names
+    for row in np.flatnonzero((fetched.state != 0) | unusable | inspection.wrong.astype(bool)).tolist():
+        state, column = int(fetched.state[row]), -1
+        if state == NOT_FOUND:
+            error: EpmError = NotFound("nothing is stored of this entity")
+        elif state == UNAVAILABLE:
+            error = NotReady("the online store does not answer, and this entity is not in the replica: try again")
+        elif state == CORRUPT:
+            error = PreconditionFailed("what is stored of this entity is damaged: write its facts again")
+        elif unusable[row]:
+            column = int(unusable_input[row])
+            message = f"{names[column]}: what is stored is of another type than the model takes"
+            error, state = PreconditionFailed(message, field=names[column]), 4
         else:
-            raw = served.schema.assemble(inputs, self.max_rows)
-            inspection = served.schema.inspect(raw)
-            coverage = inspection.coverage
-            warnings = _warnings(served, raw, inspection)
-            ready = {served.features_input: served.program.run(raw)}
-        rows = next(iter(ready.values())).shape[0]
-        tensors = served.backend.run(ready)
-        return Prediction(served, rows, tensors, served.margin(tensors), coverage, warnings)
+            column = int(inspection.where[row, 0])
+            error, state = served.schema.stored_refusal(inspection, row), 5 + int(inspection.wrong[row])
+        reasons.setdefault((state, column), error)
+        rows.setdefault((state, column), []).append(row)
+    return tuple(RowError(error, np.array(rows[key], np.int64)) for key, error in reasons.items())
+
+
+def _blank(values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Values without those of some rows."""
+    values = values.copy()
+    values[rows] = np.nan if values.dtype.kind == "f" else -1
+    return values
 
 
 def _rows(inputs: Inputs) -> int:
@@ -128,20 +297,6 @@ def _rows(inputs: Inputs) -> int:
         except TypeError:  # a tensor without dimensions
             return 0
     return 0
-
-
-def _warnings(served: ServedModel, raw: NDArray[np.float64], inspection: Inspection) -> tuple[RowWarning, ...]:
-    found = []
-    low = inspection.coverage < served.contract.min_coverage
-    if low.any():
-        found.append(RowWarning(WarningCode.LOW_COVERAGE, "", np.flatnonzero(low)))
-    if inspection.marks is not None:
-        for number in np.flatnonzero(inspection.marks.any(axis=0)):
-            column = served.contract.inputs[number]
-            unknown = isinstance(column, CategoryInput)
-            code = WarningCode.UNKNOWN_CATEGORY if unknown else WarningCode.OUT_OF_TRAINING_RANGE
-            found.append(RowWarning(code, column.name, np.flatnonzero(inspection.marks[:, number])))
-    return tuple(found)
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, function: Any, *arguments: Any) -> None:

@@ -165,12 +165,13 @@ def write_csv(rows: Iterable[Row], id_column: str, file: TextIO) -> None:
 
 
 def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
-    notes = [""] * len(ids)
+    found: list[dict[str, list[str]]] = [{} for _ in ids]
     warning: Any
     for warning in response.warnings:  # mypy takes the message Warning for the builtin
         text = texts.both(getattr(texts, v1.Warning.Code.Name(warning.code)))
         for row in warning.rows:
-            notes[row] += ("; " if notes[row] else "") + (f"{warning.column}: {text}" if warning.column else text)
+            found[row].setdefault(text, []).extend([warning.column] if warning.column else [])
+    notes = ["; ".join(f"{text}: {', '.join(of)}" if of else text for text, of in row.items()) for row in found]
     for number, id_ in enumerate(ids):
         shown: dict[str, str | Number] = {}
         for output in response.outputs:

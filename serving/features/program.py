@@ -1,68 +1,235 @@
 """A contract's feature program as flat arrays, executed by one compiled kernel (or, to check it, by NumPy)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import Contract
+from serving.contract import MASK, CategoryInput, Contract, DateInput, HistoryInput, RawInput, Step, TextInput
 from serving.errors import ContractError
-from serving.features.operations import OPERATIONS
+from serving.features.operations import CATEGORY, CODES, DATE, MONTHLY, NUMBER, OPERATIONS, SAME, TEXT, Operation
+from serving.features.rows import RawRows
 
 PROGRAM_VERSION = 1
-_MOST_INPUTS = max(operation.inputs for operation in OPERATIONS.values())
-_MOST_PARAMS = max(len(operation.params) for operation in OPERATIONS.values())
+WORK_ROWS = 4
+SCRATCH = 32768
+"""Values of a block, about: 256 KiB, which the second-level cache holds."""
+SMALLEST_BLOCK, LARGEST_BLOCK = 16, 128
+
+
+class Features(NamedTuple):
+    """What a program makes of n rows. features: float32[n, F]; window: float32[n, T, W], [n, 0, 0] without one."""
+
+    features: NDArray[np.float32]
+    window: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class CompiledProgram:
-    """Flat arrays as `kernels.run_program` takes them."""
+    """Flat arrays as `program_kernels.run_program` takes them, where their meaning stands."""
 
-    codes: NDArray[np.int64]
-    sources: NDArray[np.int64]
+    steps: NDArray[np.int64]
     params: NDArray[np.float64]
-    features: NDArray[np.int64]
-    names: tuple[str, ...]
+    chosen: NDArray[np.int64]
+    features: int
+    window: tuple[int, int]
+    height: int
+    block: int
+    mask: NDArray[np.int64]
 
-    def run(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        """raw: float64[n, columns], NaN is missing, categories as codes -> features: float32[n, F]."""
-        from serving.features import kernels
+    def run(self, rows: RawRows) -> Features:
+        """Raw rows -> features and window."""
+        from serving.features.program_kernels import run_program
 
-        out = np.empty((raw.shape[0], self.features.shape[0]), np.float32)
-        kernels.run_program(raw, self.codes, self.sources, self.params, self.features, out)
-        return out
+        values, history = rows.values, rows.history
+        n = values.shape[0]
+        out = np.empty((n, self.features), np.float32)
+        months, width = self.window
+        window = np.empty((n, months * width), np.float32)
+        flat = history.reshape(n, -1)
+        run_program(
+            values,
+            flat,
+            self.steps,
+            self.params,
+            self.chosen,
+            self.features,
+            out,
+            window,
+            self.height,
+            self.block,
+            self.mask,
+        )
+        return Features(out, window.reshape(n, months, width))
 
 
 def compile_program(contract: Contract) -> CompiledProgram:
     """Flatten the program of `contract`. Raises ContractError when it uses what this gateway does not know."""
-    program = contract.program
-    if program.version != PROGRAM_VERSION:
-        raise ContractError(f"feature program version {program.version}, this gateway runs version {PROGRAM_VERSION}")
-    numbers = {raw.name: number for number, raw in enumerate(contract.inputs)}
-    steps = len(program.steps)
-    codes = np.zeros(steps, np.int64)
-    sources = np.zeros((steps, _MOST_INPUTS), np.int64)
-    params = np.zeros((steps, _MOST_PARAMS))
+    _check_version(contract)
+    program, months = contract.program, contract.months
+    kinds = _input_kinds(contract)
+    categories = {raw.name: len(raw.categories) for raw in contract.inputs if isinstance(raw, CategoryInput)}
+    place: dict[str, int] = {}
+    free = 0
+    for name in sorted(kinds, key=lambda name: kinds[name] == MONTHLY):  # stable: histories stand behind the others
+        place[name] = free
+        free += months if kinds[name] == MONTHLY else 1
+    histories = sum(kind == MONTHLY for kind in kinds.values())
+    first_history, mask = free - months * histories, -1
+    if histories and MASK in {*program.window, *(name for step in program.steps for name in step.inputs)}:
+        mask = place[MASK] = free
+        kinds[MASK] = MONTHLY
+        free += months
+    steps = np.zeros((len(program.steps), 7), np.int64)
+    params: list[float] = []
     for s, step in enumerate(program.steps):
-        operation = OPERATIONS.get(step.op)
-        if operation is None:
-            raise ContractError(f"step {step.into!r}: unknown operation {step.op!r}, known are {', '.join(OPERATIONS)}")
-        if len(step.inputs) != operation.inputs or len(step.params) != len(operation.params):
-            raise ContractError(
-                f"step {step.into!r}: {step.op} takes {operation.inputs} inputs and {len(operation.params)} parameters "
-                f"({', '.join(operation.params)}), got {len(step.inputs)} and {len(step.params)}"
-            )
-        codes[s] = operation.code
-        sources[s, : len(step.inputs)] = [numbers[name] for name in step.inputs]
-        params[s, : len(step.params)] = step.params
-        numbers[step.into] = len(contract.inputs) + s
-    features = np.array([numbers[name] for name in program.features], np.int64)
-    return CompiledProgram(codes, sources, params, features, program.features)
+        operation = _operation(step)
+        kinds[step.into] = _result(step, operation, kinds)
+        _check_params(step, operation, months, categories)
+        if operation.gives == SAME and step.inputs[0] in categories:
+            categories[step.into] = categories[step.inputs[0]]
+        inputs = [place[name] for name in step.inputs]
+        monthly = kinds[step.inputs[0]] == MONTHLY
+        other = -1 if operation.of_history else inputs[-1]
+        begin = len(params)
+        params += step.params
+        steps[s] = (CODES[step.op], inputs[0], other, free, months if monthly else 1, begin, len(params))
+        place[step.into] = free
+        free += months if kinds[step.into] == MONTHLY else 1
+    _check_kinds(program.features, kinds, (NUMBER, CATEGORY, DATE), "a feature")
+    _check_kinds(program.window, kinds, (MONTHLY,), "a column of the window")
+    chosen = [place[name] for name in program.features]
+    chosen += [place[name] + t for t in range(months) for name in program.window]
+    height = free + WORK_ROWS
+    block = min(max(SCRATCH // height, SMALLEST_BLOCK), LARGEST_BLOCK)
+    return CompiledProgram(
+        steps,
+        np.array(params),
+        np.array(chosen, np.int64),
+        len(program.features),
+        (months if program.window else 0, len(program.window)),
+        height,
+        block,
+        np.array([mask, first_history, months, histories]),
+    )
 
 
-def run_reference(contract: Contract, raw: NDArray[np.float64]) -> NDArray[np.float32]:
+def run_reference(contract: Contract, rows: RawRows) -> Features:
     """The same as `CompiledProgram.run`, in plain NumPy: what the kernel is held to."""
-    values = {column.name: raw[:, number] for number, column in enumerate(contract.inputs)}
+    values: dict[str, NDArray[np.float64]] = {}
+    for number, name in enumerate(raw.name for raw in contract.inputs if not isinstance(raw, HistoryInput)):
+        values[name] = rows.values[:, number]
+    for number, name in enumerate(raw.name for raw in contract.inputs if isinstance(raw, HistoryInput)):
+        values[name] = rows.history[:, number]
+    if contract.months:
+        given = ~np.isnan(rows.history).all(axis=1)
+        values[MASK] = np.maximum.accumulate(given, axis=1) * 1.0
     for step in contract.program.steps:
-        values[step.into] = OPERATIONS[step.op].reference(*(values[name] for name in step.inputs), *step.params)
-    return np.stack([values[name] for name in contract.program.features], axis=1).astype(np.float32)
+        operation = OPERATIONS[step.op]
+        values[step.into] = operation.reference(
+            *(values[name] for name in step.inputs), *_arguments(operation, step.params)
+        )
+    n, window = len(rows.values), contract.program.window
+    features = [values[name] for name in contract.program.features]
+    return Features(
+        np.stack(features, axis=1).astype(np.float32) if features else np.empty((n, 0), np.float32),
+        np.stack([values[name] for name in window], axis=2).astype(np.float32)
+        if window
+        else np.empty((n, 0, 0), np.float32),
+    )
+
+
+def _check_version(contract: Contract) -> None:
+    if contract.program.version != PROGRAM_VERSION:
+        raise ContractError(
+            f"feature program version {contract.program.version}, this gateway runs version {PROGRAM_VERSION}"
+        )
+
+
+def _input_kinds(contract: Contract) -> dict[str, str]:
+    return {raw.name: _kind(raw) for raw in contract.inputs}
+
+
+def _kind(raw: RawInput) -> str:
+    if isinstance(raw, CategoryInput):
+        return CATEGORY
+    if isinstance(raw, TextInput):
+        return TEXT
+    if isinstance(raw, DateInput):
+        return DATE
+    return MONTHLY if isinstance(raw, HistoryInput) else NUMBER
+
+
+def _operation(step: Step) -> Operation:
+    operation = OPERATIONS.get(step.op)
+    if operation is None:
+        raise ContractError(f"step {step.into!r}: unknown operation {step.op!r}, known are {', '.join(OPERATIONS)}")
+    variable = any(name.startswith("*") for name in operation.params)
+    enough = len(step.params) >= len(operation.params) if variable else len(step.params) == len(operation.params)
+    if len(step.inputs) != operation.inputs or not enough:
+        raise ContractError(
+            f"step {step.into!r}: {step.op} takes {operation.inputs} inputs and {len(operation.params)} parameters "
+            f"({', '.join(operation.params)}), got {len(step.inputs)} and {len(step.params)}"
+        )
+    return operation
+
+
+def _result(step: Step, operation: Operation, kinds: Mapping[str, str]) -> str:
+    """The kind of value that a step gives."""
+    given = [kinds[name] for name in step.inputs]
+    for name, kind in zip(step.inputs, given, strict=True):
+        if kind not in operation.takes:
+            expected = " or ".join(operation.takes)
+            raise ContractError(f"step {step.into!r}: {step.op} reads {name!r}, a {kind}, expected a {expected}")
+    if MONTHLY in given and not operation.of_history:
+        if set(given) != {MONTHLY}:
+            raise ContractError(f"step {step.into!r}: {step.op} reads {' and '.join(given)}, expected one kind")
+        return MONTHLY
+    return given[0] if operation.gives == SAME else NUMBER
+
+
+def _arguments(operation: Operation, params: Sequence[float]) -> list[float | tuple[float, ...]]:
+    """Parameters as a reference takes them: those under a starred name as one tuple. The star stands first."""
+    if not operation.params or not operation.params[0].startswith("*"):
+        return list(params)
+    fixed = len(operation.params) - 1
+    return [tuple(params[: len(params) - fixed]), *params[len(params) - fixed :]]
+
+
+def _check_params(step: Step, operation: Operation, months: int, categories: Mapping[str, int]) -> None:
+    """What the kernels rely on. Raises ContractError."""
+    named = dict(zip(operation.params, _arguments(operation, step.params), strict=True))
+    count = categories.get(step.inputs[0], 0)
+    if not np.isfinite(step.params).all():
+        raise ContractError(f"step {step.into!r}: {step.op}: a parameter is no finite number")
+    for name, value in named.items():
+        wrong = ""
+        if isinstance(value, tuple):
+            if name == "*edges" and list(value) != sorted(value):
+                wrong = "ascending edges"
+            elif name == "*ranks" and len(value) != count + 1:
+                wrong = f"{count + 1} ranks: one a category, and one for unknown ones"
+            elif name == "*values" and len(value) != count:
+                wrong = f"{count} values: one a category"
+        elif name == "months" and not (value == int(value) and 1 <= value <= months):
+            wrong = f"a whole number from 1 to {months}"
+        elif name == "buckets" and not (value == int(value) and 1 <= value <= 2**31):
+            wrong = "a whole number from 1 to 2**31"
+        elif name == "seed" and not (value == int(value) and 0 <= value <= 2**53):
+            wrong = "a whole number from 0 to 2**53"
+        elif name == "decay" and not 0 < value <= 1:
+            wrong = "more than 0, at most 1"
+        if wrong:
+            raise ContractError(f"step {step.into!r}: {step.op}: {name.strip('*')}: got {value}, expected {wrong}")
+    if step.op == "clip" and step.params[0] > step.params[1]:
+        raise ContractError(f"step {step.into!r}: clip: low {step.params[0]} is above high {step.params[1]}")
+    if step.op == "yearly_change" and months < 13:
+        raise ContractError(f"step {step.into!r}: yearly_change reads 13 months, the histories have {months}")
+
+
+def _check_kinds(names: Sequence[str], kinds: Mapping[str, str], expected: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if kinds[name] not in expected:
+            raise ContractError(f"{what}: {name!r} is a {kinds[name]}, expected a {' or '.join(expected)}")

@@ -7,9 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from serving.contract import CategoryInput, ClassOutput, Contract
+from serving.contract import HISTORIES, LENGTHS, ClassOutput, Contract, HistoryInput, NumberInput
 from serving.errors import InvalidInput, one_of
 from serving.pipeline import Prediction
+from serving.repository.served import ServedModel
 
 MOST_DIMENSIONS = 8
 MOST_ELEMENTS = 1 << 40
@@ -28,8 +29,12 @@ class TensorSpec:
 
 
 def column_specs(contract: Contract) -> list[TensorSpec]:
-    """The raw columns a caller may send."""
-    return [TensorSpec(raw.name, "text" if isinstance(raw, CategoryInput) else "float64") for raw in contract.inputs]
+    """The raw columns a caller may send; histories as one tensor, in the contract's order, and how long they are."""
+    single = [raw for raw in contract.inputs if not isinstance(raw, HistoryInput)]
+    specs = [TensorSpec(raw.name, "float64" if isinstance(raw, NumberInput) else "text") for raw in single]
+    if histories := len(contract.inputs) - len(single):
+        specs += [TensorSpec(HISTORIES, "float64", (contract.months, histories)), TensorSpec(LENGTHS, "int32")]
+    return specs
 
 
 def graph_specs(contract: Contract) -> list[TensorSpec]:
@@ -93,9 +98,9 @@ def check_rows(name: str, rows: int, max_rows: int) -> None:
         raise InvalidInput.cell(name, f"{rows} rows", f"at most {max_rows} in one call")
 
 
-def as_column(name: str, tensor: NDArray[Any], ready: Mapping[str, tuple[int, ...]]) -> NDArray[Any]:
-    """A tensor by name: a graph input stays as it is, a raw column must be [n] or [n, 1]."""
-    if tensor.ndim == 1 or name in ready:
+def as_column(name: str, tensor: NDArray[Any], served: ServedModel) -> NDArray[Any]:
+    """A tensor by name: graph inputs and histories stay as they are, another raw column must be [n] or [n, 1]."""
+    if tensor.ndim == 1 or name in served.graph_inputs or served.schema.histories.takes(name):
         return tensor
     if tensor.ndim == 2 and tensor.shape[1] == 1:
         return tensor.reshape(-1)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.contract import ClassOutput, ProbabilityOutput, RankingOutput, ScalarOutput
-from serving.errors import EpmError, InvalidInput, PreconditionFailed
-from serving.features.rows import Cells
-from serving.pipeline import Pipeline, Prediction
+from serving.contract import MOST_MONTHS, ClassOutput, ProbabilityOutput, RankingOutput, ScalarOutput
+from serving.errors import EpmError, InvalidInput
+from serving.features.rows import Cells, MonthlyCells
+from serving.pipeline import Entities, Pipeline, Prediction
 from serving.protocols.answers import check_rows, elements
 from serving.protocols.details import status
 from serving.protocols.method import Call, Service, Stream, Unary, parse
@@ -34,9 +34,11 @@ class Epm:
         """PredictRequest -> PredictResponse."""
         request = parse(v1.PredictRequest, body)
         served = call.served = self._resolve(request.model)
-        prediction = await self._pipeline.predict(
-            served, _inputs(request, served, self._pipeline.max_rows), call.deadline
-        )
+        entities = None
+        if request.HasField("entities"):
+            entities = Entities(request.entities.entity_type, list(request.entities.ids))
+        inputs = _inputs(request, served, self._pipeline.max_rows)
+        prediction = await self._pipeline.predict(served, inputs, call.deadline, entities)
         return _response(request.request_id, prediction).SerializeToString(deterministic=True)
 
     def failure(self, body: bytes, error: EpmError) -> bytes:
@@ -56,10 +58,8 @@ class Epm:
         return self._pipeline.repository.resolve(model.name, version, label)
 
 
-def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> dict[str, Cells]:
-    if request.HasField("entities"):
-        raise PreconditionFailed("entities: this gateway has no online store: send columns", field="entities")
-    inputs: dict[str, Cells] = {}
+def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> dict[str, Cells | MonthlyCells]:
+    inputs: dict[str, Cells | MonthlyCells] = {}
     for column in request.columns:
         if column.name in inputs:
             raise InvalidInput.cell(column.name, "the same column twice", "each once")
@@ -75,9 +75,11 @@ def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> d
     return inputs
 
 
-def _cells(column: v1.Column, max_rows: int) -> Cells:
+def _cells(column: v1.Column, max_rows: int) -> Cells | MonthlyCells:
     """A column's cells with what its bitmap says is missing. Raises InvalidInput."""
     kind = column.WhichOneof("values")
+    if kind == "history":
+        return _history(column, max_rows)
     cells: Any
     if kind in ("doubles", "int64s", "strings"):
         check_rows(column.name, len(getattr(column, kind).values), max_rows)
@@ -87,16 +89,32 @@ def _cells(column: v1.Column, max_rows: int) -> Cells:
         cells = np.array(column.int64s.values, np.float64)
     elif kind == "strings":
         cells = list(column.strings.values)
-    elif kind == "history":
-        raise InvalidInput.cell(column.name, "a history", "one value a row: the model takes no history")
     else:
-        raise InvalidInput.cell(column.name, "no values", "doubles, int64s or strings")
+        raise InvalidInput.cell(column.name, "no values", "doubles, int64s, strings or a history")
     if column.validity:
         given = _given(column.name, column.validity, len(cells))
         if kind == "strings":
             return [cell if here else "" for cell, here in zip(cells, given, strict=True)]
         cells[~given] = np.nan
     return cells
+
+
+def _history(column: v1.Column, max_rows: int) -> MonthlyCells:
+    """A history's months. Raises InvalidInput."""
+    name, months = column.name, column.history.months
+    values = np.array(column.history.values, np.float64)
+    if not 1 <= months <= MOST_MONTHS:
+        raise InvalidInput.cell(name, f"a history of {months} months", f"1 to {MOST_MONTHS}")
+    n = len(values) // months
+    check_rows(name, n, max_rows)
+    if n * months != len(values):
+        raise InvalidInput.cell(name, f"{len(values)} values of {months} months", f"a multiple of {months}")
+    if column.validity:
+        values[~_given(name, column.validity, len(values))] = np.nan
+    lengths = np.array(column.history.lengths or [months] * n, np.int64)
+    if len(lengths) != n:
+        raise InvalidInput.cell(name, f"{len(lengths)} lengths for {n} rows", "one a row, or none")
+    return MonthlyCells(values.reshape(n, months), lengths)
 
 
 def _given(name: str, bitmap: bytes, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -143,4 +161,6 @@ def _response(request_id: str, prediction: Prediction) -> v1.PredictResponse:
     for warning in prediction.warnings:
         code = v1.Warning.Code.Value(warning.code.upper())
         response.warnings.add(code=code, column=warning.column, rows=warning.rows.tolist())
+    for failed in prediction.errors:
+        response.row_errors.add(status=status(failed.error), rows=failed.rows.tolist())
     return response

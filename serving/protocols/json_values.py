@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.contract import LENGTHS
 from serving.errors import InvalidInput
-from serving.features.rows import Cells
+from serving.features.cells import Cells, numbers
 from serving.protocols.answers import Answer, as_list, check_rows, elements
 from serving.repository.served import ServedModel
 
@@ -36,7 +37,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def cells(served: ServedModel, name: str, values: Any, max_rows: int, shape: list[int] | None = None) -> Cells:
     """The values of one input: a raw column as a list of n cells, a graph input as an array. Raises InvalidInput.
 
-    shape: what the caller declares; None when the nesting of `values` tells.
+    Histories without a shape stay nested lists. shape: what the caller declares; None when the nesting tells.
     """
     if not isinstance(values, list):
         raise InvalidInput.cell(name, f"a {type(values).__name__}", "a list of values, one a row")
@@ -44,10 +45,22 @@ def cells(served: ServedModel, name: str, values: Any, max_rows: int, shape: lis
         check_rows(name, len(values), max_rows)
     if name in served.graph_inputs:
         return _ready(name, values, shape)
+    if served.schema.histories.takes(name) and name != LENGTHS:
+        return values if shape is None else _monthly(name, values, shape)
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
     if shape is not None:
         return as_list(name, values, shape, elements(shape, name))
     return values
+
+
+def _monthly(name: str, values: list[Any], shape: list[int]) -> Cells:
+    """Values of histories, flat or nested, in the shape that is declared; null is a missing month."""
+    for _ in shape:
+        if any(isinstance(value, list) for value in values):
+            values = [inner for value in values for inner in (value if isinstance(value, list) else [value])]
+    if len(values) != elements(shape, name):
+        raise InvalidInput.cell(name, f"{len(values)} values for shape {shape}", f"{elements(shape, name)}")
+    return np.array(numbers(name, values), np.float64).reshape(shape)
 
 
 def as_json(answer: Answer) -> list[Any]:

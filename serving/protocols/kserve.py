@@ -159,5 +159,5 @@ def _inputs(request: v2.ModelInferRequest, served: ServedModel, max_rows: int) -
             raise InvalidInput.cell(tensor.name, "the same input twice", "each once")
         if content is not None and tensor.HasField("contents"):
             raise InvalidInput.cell(tensor.name, "typed and raw contents", "one of them")
-        inputs[tensor.name] = decode(tensor, content, served.graph_inputs, max_rows)
+        inputs[tensor.name] = decode(tensor, content, served, max_rows)
     return inputs

@@ -1,7 +1,6 @@
 """Open Inference Protocol tensors <-> columns and answers, typed contents and raw contents."""
 
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
 from serving.protocols.answers import Answer, as_column, as_list, check_rows, elements
+from serving.repository.served import ServedModel
 
 # datatype -> (NumPy type in raw contents, field of typed contents)
 NUMBERS: dict[str, tuple[Any, str]] = {
@@ -29,7 +29,7 @@ NUMBERS: dict[str, tuple[Any, str]] = {
 KINDS = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "text": "BYTES"}
 
 
-def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]], max_rows: int) -> Cells:
+def decode(tensor: Any, raw: bytes | None, served: ServedModel, max_rows: int) -> Cells:
     """One input tensor (its raw contents, or None for typed ones) to cells, or a graph input. Raises InvalidInput."""
     name, datatype, shape = tensor.name, tensor.datatype, list(tensor.shape)
     count = elements(shape, name)
@@ -53,7 +53,7 @@ def decode(tensor: Any, raw: bytes | None, ready: Mapping[str, tuple[int, ...]],
         values = np.array(getattr(tensor.contents, field))
         if len(values) != count:
             raise InvalidInput.cell(name, f"{len(values)} values in {field} for shape {shape}", f"{count}")
-    return values if len(shape) == 1 else as_column(name, values.reshape(shape), ready)
+    return values if len(shape) == 1 else as_column(name, values.reshape(shape), served)
 
 
 def split_bytes(name: str, raw: bytes, count: int) -> list[bytes]:

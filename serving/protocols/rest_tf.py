@@ -1,5 +1,6 @@
 """TF Serving's REST API (https://www.tensorflow.org/tfx/serving/api_rest): predict, status, metadata."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -73,7 +74,7 @@ def _json(message: Any) -> bytes:
     )
 
 
-def _rows(served: ServedModel, instances: Any, max_rows: int) -> dict[str, Cells]:
+def _rows(served: ServedModel, instances: Any, max_rows: int) -> Mapping[str, Cells]:
     if not isinstance(instances, list) or not instances:
         raise InvalidInput.cell("instances", "no list of rows", "at least one row")
     check_rows("instances", len(instances), max_rows)
@@ -81,14 +82,14 @@ def _rows(served: ServedModel, instances: Any, max_rows: int) -> dict[str, Cells
         return {_only_graph_input(served): cells(served, _only_graph_input(served), instances, max_rows)}
     columns: dict[str, list[Any]] = {}
     if not any(instances):  # rows in which everything is missing
-        columns[served.contract.inputs[0].name] = [None] * len(instances)
+        return served.schema.empty(len(instances))
     for number, row in enumerate(instances):
         if not isinstance(row, dict):
             raise InvalidInput.cell(
                 "instances", f"a {type(row).__name__} in row {number}", "an object, as in other rows"
             )
         for name, value in row.items():
-            if name not in served.schema.numbers and name not in served.graph_inputs:
+            if not served.schema.takes(name) and name not in served.graph_inputs:
                 raise served.schema.unknown(name)  # before a column of n cells is made for it
             column = columns.get(name)
             if column is None:

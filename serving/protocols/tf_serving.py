@@ -44,8 +44,8 @@ class TfServing:
         """PredictRequest -> PredictResponse."""
         request = parse(tfs.PredictRequest, body)
         served = call.served = self._resolve(request.model_spec)
-        ready, max_rows = served.graph_inputs, self._pipeline.max_rows
-        inputs = {name: decode(name, tensor, ready, max_rows) for name, tensor in request.inputs.items()}
+        max_rows = self._pipeline.max_rows
+        inputs = {name: decode(name, tensor, served, max_rows) for name, tensor in request.inputs.items()}
         prediction = await self._pipeline.predict(served, inputs, call.deadline)
         outputs = answers(prediction)
         if request.output_filter:
@@ -190,10 +190,13 @@ def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[
     for row, example in enumerate(examples):
         given = {**(dict(context.features.feature) if context else {}), **dict(example.features.feature)}
         for name, feature in given.items():
-            if name not in served.schema.numbers:  # before a column of n cells is made for it
+            if not served.schema.takes(name):  # before a column of n cells is made for it
                 raise served.schema.unknown(name)
             kind = feature.WhichOneof("kind")
             values = getattr(feature, kind).value if kind else ()
+            if name in served.schema.histories.names:
+                columns.setdefault(name, [[] for _ in examples])[row] = list(values)
+                continue
             if len(values) > 1:
                 raise InvalidInput.cell(name, f"{len(values)} values in row {row}", "at most one")
             if values:
@@ -201,7 +204,7 @@ def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[
                 if column is None:
                     column = columns[name] = [None] * len(examples)
                 column[row] = values[0]
-    return columns or {served.contract.inputs[0].name: [None] * len(examples)}  # rows in which everything is missing
+    return columns or served.schema.empty(len(examples))
 
 
 def _spec(spec: tfs.ModelSpec, served: ServedModel, signature: str) -> None:

@@ -1,6 +1,5 @@
 """TensorProto <-> columns and answers (tensorflow/core/framework/tensor.proto)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
 from serving.protocols.answers import Answer, as_column, as_list, check_rows, elements
+from serving.repository.served import ServedModel
 from serving.stubs.foreign import tensorflow_pb2 as tf
 
 # dtype -> (NumPy type of tensor_content, field of single values, NumPy type of that field's values)
@@ -30,7 +30,7 @@ MOST_REPEATED = 1 << 20
 KINDS = {"float32": tf.DT_FLOAT, "float64": tf.DT_DOUBLE, "int32": tf.DT_INT32, "text": tf.DT_STRING}
 
 
-def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...]], max_rows: int) -> Cells:
+def decode(name: str, tensor: tf.TensorProto, served: ServedModel, max_rows: int) -> Cells:
     """The cells of one column (n numbers, or a list of n texts), or a graph input as it is. Raises InvalidInput."""
     dtype = tensor.dtype
     known = _NUMBERS.get(dtype)
@@ -63,7 +63,7 @@ def decode(name: str, tensor: tf.TensorProto, ready: Mapping[str, tuple[int, ...
             values = values.astype(np.uint16).view(stored)
     if dtype == tf.DT_BFLOAT16:
         values = (values.astype(np.uint32) << 16).view(np.float32)
-    return values if len(shape) == 1 else as_column(name, values.reshape(shape), ready)
+    return values if len(shape) == 1 else as_column(name, values.reshape(shape), served)
 
 
 def encode(answer: Answer, tensor: tf.TensorProto) -> None:

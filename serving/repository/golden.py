@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from serving.contract import ClassOutput
 from serving.errors import ContractError, InvalidInput
+from serving.features.program import Features
 from serving.repository.served import ServedModel
 
 TOLERANCE = 1e-5
@@ -27,20 +28,22 @@ def check_golden(served: ServedModel, path: Path) -> None:
         with np.load(path, allow_pickle=False) as golden:
             arrays = dict(golden)
         cells = {raw.name: arrays[f"raw.{raw.name}"] for raw in served.contract.inputs}
-        features, expected = arrays["features"], {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
+        expected = {k[7:]: v for k, v in arrays.items() if k.startswith("output.")}
+        made = Features(arrays["features"], arrays.get("window", np.empty((len(arrays["features"]), 0, 0), np.float32)))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ContractError(f"golden.npz: {error}") from error
     columns = {name: values.tolist() if values.dtype.kind == "U" else values for name, values in cells.items()}
     try:
-        raw = served.schema.assemble(columns, max_rows=len(features))
-        served.schema.inspect(raw)
+        rows = served.schema.assemble(columns, max_rows=len(made.features))
+        served.schema.refuse_wrong(rows, served.schema.inspect(rows))
     except InvalidInput as error:
         raise ContractError(f"golden rows: column {error.field}: a value that contract.json does not allow") from None
-    ours = served.program.run(raw)
-    if ours.shape != features.shape or not np.allclose(ours, features, rtol=1e-6, atol=1e-6, equal_nan=True):
-        raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
-    outputs = served.backend.run({served.features_input: ours})
-    _check_promised(served, outputs, len(features))
+    ours = served.program.run(rows)
+    for got, trained in zip(ours, made, strict=True):
+        if got.shape != trained.shape or not np.allclose(got, trained, rtol=1e-6, atol=1e-6, equal_nan=True):
+            raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
+    outputs = served.backend.run(served.graph_tensors(ours))
+    _check_promised(served, outputs, len(rows))
     for name in served.contract.graph_outputs():
         if name not in expected:
             raise ContractError(f"golden rows: no output {name}")

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from serving.backends.onnxruntime import OnnxRuntimeBackend
 from serving.contract import ClassOutput, Contract
 from serving.errors import InvalidInput
-from serving.features.program import CompiledProgram
-from serving.features.rows import Cells, RowSchema
+from serving.features.program import CompiledProgram, Features
+from serving.features.rows import Cells, MonthlyCells, RowSchema
+from serving.store.reader import RecordReader
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,9 +25,11 @@ class ServedModel:
     contract: Contract
     schema: RowSchema
     program: CompiledProgram
+    reader: RecordReader
     backend: OnnxRuntimeBackend
     graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
-    features_input: str = field(init=False)
+    _features_input: str | None = field(init=False)
+    _window_input: str | None = field(init=False)
     class_names: tuple[bytes, ...] = field(init=False)
     _missing_allowed: Mapping[str, bool] = field(init=False)
 
@@ -35,8 +38,10 @@ class ServedModel:
         object.__setattr__(self, "graph_inputs", shapes)
         missing_allowed = {tensor.name: tensor.missing_allowed for tensor in self.contract.tensors}
         object.__setattr__(self, "_missing_allowed", missing_allowed)
-        width = (len(self.contract.program.features),)
-        object.__setattr__(self, "features_input", next(name for name, shape in shapes.items() if shape == width))
+        program = self.contract.program
+        by_shape = {shape: name for name, shape in shapes.items()}
+        object.__setattr__(self, "_features_input", by_shape.get((len(program.features),)))
+        object.__setattr__(self, "_window_input", by_shape.get((self.contract.months, len(program.window))))
         classes = next((output.classes for output in self.contract.outputs if isinstance(output, ClassOutput)), ())
         object.__setattr__(self, "class_names", tuple(name.encode() for name in classes))
 
@@ -52,6 +57,15 @@ class ServedModel:
                 return margin
         return None
 
+    def graph_tensors(self, made: Features) -> dict[str, NDArray[np.float32]]:
+        """What the program made, as the graph's own inputs."""
+        tensors = {}
+        if self._features_input is not None:
+            tensors[self._features_input] = made.features
+        if self._window_input is not None:
+            tensors[self._window_input] = made.window
+        return tensors
+
     def takes_ready(self, names: Mapping[str, object]) -> bool:
         """Whether a call sent the graph's own tensors. Raises InvalidInput when they are mixed with columns."""
         ready = [name for name in names if name in self.graph_inputs]
@@ -60,15 +74,15 @@ class ServedModel:
             raise InvalidInput.cell(other, f"a raw column beside the ready tensor {ready[0]}", "one kind, not both")
         return bool(ready)
 
-    def check_ready(self, inputs: Mapping[str, Cells], max_rows: int) -> dict[str, NDArray[np.float32]]:
+    def check_ready(self, inputs: Mapping[str, Cells | MonthlyCells], max_rows: int) -> dict[str, NDArray[np.float32]]:
         """The graph's own inputs as float32. Raises InvalidInput when a shape or value cannot be."""
         tensors = {}
         rows = None
         for name, shape in self.graph_inputs.items():
             if name not in inputs:
                 raise InvalidInput.cell(name, "no such tensor", f"all of {', '.join(self.graph_inputs)}")
-            if isinstance(inputs[name], list):
-                raise InvalidInput.cell(name, "texts", "numbers")
+            if isinstance(inputs[name], list | MonthlyCells):
+                raise InvalidInput.cell(name, "no tensor of numbers", "numbers")
             tensor = np.ascontiguousarray(inputs[name], np.float32)
             n = tensor.shape[0] if tensor.ndim else 0
             expected = f"[n, {', '.join(map(str, shape))}] with 1 to {max_rows} rows, the same in every tensor"

@@ -11,6 +11,7 @@ from serving.features.program import compile_program
 from serving.features.rows import RowSchema
 from serving.repository.golden import check_golden
 from serving.repository.served import ServedModel
+from serving.store.reader import RecordReader
 
 DIGESTS = "SHA256SUMS"
 
@@ -46,8 +47,8 @@ def load_version(folder: Path, threads: int) -> ServedModel:
     shapes = {name: shape[1:] for name, shape in backend.inputs.items()}
     if shapes != {tensor.name: tensor.shape for tensor in contract.tensors}:
         raise ContractError(f"model.onnx: the graph takes {shapes}, not what contract.json says")
-    program = compile_program(contract)
-    served = ServedModel(folder.parent.name, int(folder.name), digest, contract, RowSchema(contract), program, backend)
+    program, schema, reader = compile_program(contract), RowSchema(contract), RecordReader(contract)
+    served = ServedModel(folder.parent.name, int(folder.name), digest, contract, schema, program, reader, backend)
     check_golden(served, folder / "golden.npz")
     return served
 

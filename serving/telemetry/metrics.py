@@ -8,6 +8,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from serving.telemetry.inputs import InputStates
+
 BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -37,6 +39,8 @@ class Metrics:
         )
         self._served = Gauge("epm_models_served", "Models with at least one served version.", registry=self.registry)
         self._rows = Gauge("epm_rows_in_flight", "Rows being computed in worker threads.", registry=self.registry)
+        self._inputs = InputStates()
+        self.registry.register(self._inputs)
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def watch(self, models_served: Callable[[], int], rows_in_flight: Callable[[], int]) -> None:
@@ -57,6 +61,10 @@ class Metrics:
     def loaded(self, model: str, version: int, outcome: str) -> None:
         """Count one load of a version: "served" or "refused"."""
         self._loads.labels(model, version, outcome).inc()
+
+    def inputs(self, served: Any, counts: Any, rows: int, low: int) -> None:
+        """Count the states of the inputs of a batch. counts: int64[4, inputs]; low: rows of low coverage."""
+        self._inputs.add((served.name, str(served.version)), served.schema.names, counts, rows, low)
 
     def text(self) -> bytes:
         """The exposition (https://prometheus.io/docs/instrumenting/exposition_formats/)."""

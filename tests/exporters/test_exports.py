@@ -159,13 +159,13 @@ def test_features_that_differ_from_numpy_are_named_with_their_row():
 
 def test_perturbed_rows_hold_gaps_extremes_and_unseen_categories_that_the_gateway_accepts(made: training.Made):
     columns = perturbed(made.contract, made.held_out.columns, 2000, 1)
-    raw = program.raw_matrix(made.contract, columns)
-    coverage = RowSchema(made.contract).inspect(raw).coverage
+    rows = program.raw_rows(made.contract, columns)
+    coverage = RowSchema(made.contract).inspect(rows).coverage
     assert coverage.min() < 0.1
     assert coverage.max() == pytest.approx(1)
     for number, column in enumerate(made.contract.inputs):
         if isinstance(column, CategoryInput):
             assert (columns[column.name] == UNSEEN).any()
         else:
-            assert np.isnan(raw[:, number]).any() != column.required
-            assert np.nanmin(raw[:, number]) < column.seen[0] or column.low == column.seen[0]
+            assert np.isnan(rows.values[:, number]).any() != column.required
+            assert np.nanmin(rows.values[:, number]) < column.seen[0] or column.low == column.seen[0]

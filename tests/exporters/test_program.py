@@ -106,9 +106,9 @@ def test_protected_attributes_are_no_input_and_the_contract_says_so(made: traini
 
 
 def test_the_model_is_trained_on_what_the_gateways_kernel_computes(made: training.Made):
-    raw = program.raw_matrix(made.contract, made.held_out.columns)
-    X = compile_program(made.contract).run(raw)
-    assert np.array_equal(X, run_reference(made.contract, raw))
+    rows = program.raw_rows(made.contract, made.held_out.columns)
+    X = compile_program(made.contract).run(rows).features
+    assert np.array_equal(X, run_reference(made.contract, rows).features)
     assert np.array_equal(made.trained.probabilities(X).argmax(axis=1), made.predicted)
 
 

@@ -66,8 +66,8 @@ def test_golden_rows_are_what_the_trained_model_itself_answered(published: Path,
     version = published / MODEL / "1"
     contract = Contract.load(version / "contract.json")
     named = load(version / "golden.npz", contract)
-    raw = program.raw_matrix(contract, {raw.name: named[f"raw.{raw.name}"] for raw in contract.inputs})
-    X = compile_program(contract).run(raw)
+    rows = program.raw_rows(contract, {raw.name: named[f"raw.{raw.name}"] for raw in contract.inputs})
+    X = compile_program(contract).run(rows).features
     assert np.array_equal(named["features"], X)
     assert X.shape == (256, len(contract.program.features))
     assert np.array_equal(named["output.probabilities"], made.trained.probabilities(X))

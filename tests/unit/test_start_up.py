@@ -64,7 +64,7 @@ def test_the_jit_cache_is_named_after_every_kernel_source(tmp_path) -> None:
 def test_kernels_stand_only_where_the_fingerprint_looks() -> None:
     package = Path(serving.__file__).parent
     users = {path.name for path in package.rglob("*.py") if "from serving.jit import" in path.read_text()}
-    assert users == {"kernels.py"}
+    assert all(name.endswith("kernels.py") for name in users)
     njit = {path.name for path in package.rglob("*.py") if "import njit" in path.read_text()}
     assert njit == {"jit.py"}
 

@@ -1,0 +1,203 @@
+"""Records become raw rows: one kernel for any contract. Where things lie in a record, `record_kernels.parse` finds."""
+
+import numpy as np
+
+from serving.hash_kernels import text_code
+from serving.jit import kernel
+from serving.store.record_kernels import (
+    AT,
+    CHECKSUM,
+    END,
+    FACT_END,
+    FACT_STAMP,
+    FIRST,
+    KIND,
+    MISSING,
+    MONTHS,
+    PAYLOAD,
+    STAMP,
+    TEXT,
+    compare,
+    known_stamp,
+    load_float,
+    load_int64,
+    parse,
+    read_months,
+    tables,
+)
+
+NUMBERS, CATEGORIES, TEXTS, DATES = range(4)  # kinds of inputs
+FINE, TEXT_FOR_NUMBER, NO_DATE, NOT_WHOLE, BROKEN = range(5)
+
+# Columns of the tables of inputs and categories; the first two are AT and END of the name.
+INPUT, COLUMN, INPUT_KIND, FIRST_CATEGORY, N_CATEGORIES = 2, 3, 4, 5, 6
+CODE = 2
+
+_LARGEST = 2.0**53
+_ZERO_DIGIT, _DASH = 48, 45
+
+
+@kernel
+def read_records(
+    buffer,
+    starts,
+    ends,
+    state,
+    found,
+    names,
+    inputs,
+    series_inputs,
+    categories,
+    values,
+    history,
+    as_of,
+    wrong,
+    wrong_input,
+):
+    """Read the inputs of a contract from n records.
+
+    buffer: uint8[:]; starts, ends: int64[n]; state: uint8[n], the record is read where it is `found`.
+    names: uint8[:], all names of the contract; inputs: int64[C, 7], series_inputs: int64[K, 4], in order of their names;
+    categories: int64[.., 3], those of each input in order of their names.
+    values: float64[n, C], history: float64[n, T, K], as_of: int64[n, inputs], wrong: uint8[n], wrong_input: int32[n]:
+    written.
+    """
+    sources, facts, series = tables()
+    months, n_histories = history.shape[1:]
+    rows = np.empty(n_histories, np.int64)
+    for i in range(starts.shape[0]):
+        values[i, :] = np.nan
+        history[i, :, :] = np.nan
+        as_of[i, :] = -1
+        wrong[i], wrong_input[i] = FINE, -1
+        if state[i] != found:
+            continue
+        fine, _, _, n_facts, n_series, stamps, width = parse(
+            buffer, starts[i], ends[i] - CHECKSUM, sources, facts, series
+        )
+        if not fine:
+            wrong[i] = BROKEN
+            continue
+
+        f = c = 0
+        while f < n_facts and c < inputs.shape[0]:
+            fact, given = facts[f], inputs[c]
+            order = compare(buffer, fact[AT], fact[END], names, given[AT], given[END])
+            f += order <= 0
+            c += order >= 0
+            if order == 0:
+                value, problem = _value(buffer, fact, names, given, categories)
+                values[i, given[COLUMN]] = value
+                as_of[i, given[INPUT]] = load_int64(buffer, stamps + fact[FACT_STAMP] * STAMP)
+                if problem != FINE and (wrong[i] == FINE or given[INPUT] < wrong_input[i]):
+                    wrong[i], wrong_input[i] = problem, given[INPUT]
+
+        rows[:] = -1
+        present = np.int64(-32768)
+        s = c = 0
+        while s < n_series and c < n_histories:
+            line, given = series[s], series_inputs[c]
+            order = compare(buffer, line[AT], line[END], names, given[AT], given[END])
+            if order == 0:
+                rows[c] = s
+                present = max(present, line[FIRST] + line[MONTHS] - 1)
+                newest = known_stamp(buffer, line, line[MONTHS] - 1, width)
+                as_of[i, given[INPUT]] = load_int64(buffer, stamps + newest * STAMP)
+            s += order <= 0
+            c += order >= 0
+        for c in range(n_histories):
+            if rows[c] >= 0:
+                line, column = series[rows[c]], series_inputs[c, COLUMN]
+                shift = line[FIRST] - present + months - 1  # column of the series' first month
+                first = max(0, -shift)
+                if first < line[MONTHS]:
+                    read_months(buffer, line, first, history[i, shift + first : shift + line[MONTHS], column])
+
+
+@kernel
+def _value(buffer, fact, names, given, categories):
+    """One stored fact as its input takes it: (value, what is wrong)."""
+    start, end, kind = fact[PAYLOAD] + 1, fact[FACT_END], given[INPUT_KIND]  # of the text, if it is one
+    if fact[KIND] == MISSING or (fact[KIND] == TEXT and start == end):
+        return np.nan, FINE
+    if fact[KIND] == TEXT:
+        if kind == CATEGORIES:
+            return _category(buffer, start, end, names, given, categories), FINE
+        if kind == TEXTS:
+            return text_code(buffer, start, end), FINE
+        if kind == DATES:
+            return _days(buffer, start, end)
+        return np.nan, TEXT_FOR_NUMBER
+    number = load_float(buffer, fact[PAYLOAD])
+    if kind == CATEGORIES:
+        known = 0 <= number < given[N_CATEGORIES] and number == np.floor(number)
+        return (number if known or not np.isfinite(number) else np.float64(given[N_CATEGORIES])), FINE
+    if kind == TEXTS and not np.isnan(number):
+        return _whole_number(number)
+    return number, FINE
+
+
+@kernel
+def _category(buffer, start, end, names, given, categories):
+    """The code of a category, by halving."""
+    low, high = given[FIRST_CATEGORY], given[FIRST_CATEGORY] + given[N_CATEGORIES]
+    while low < high:
+        middle = (low + high) // 2
+        order = compare(buffer, start, end, names, categories[middle, AT], categories[middle, END])
+        if order == 0:
+            return np.float64(categories[middle, CODE])
+        if order < 0:
+            high = middle
+        else:
+            low = middle + 1
+    return np.float64(given[N_CATEGORIES])
+
+
+@kernel
+def _whole_number(number):
+    """The code of a number's decimal digits, as text."""
+    if not abs(number) <= _LARGEST or number != np.floor(number):
+        return np.nan, NOT_WHOLE
+    text = np.empty(20, np.uint8)
+    at = text.shape[0]
+    rest = np.int64(abs(number))
+    while rest > 0 or at == text.shape[0]:
+        at -= 1
+        text[at] = _ZERO_DIGIT + rest % 10
+        rest //= 10
+    if number < 0:
+        at -= 1
+        text[at] = _DASH
+    return text_code(text, at, text.shape[0]), FINE
+
+
+@kernel
+def _days(buffer, start, end):
+    """Days since 1970-01-01 of a date as in 2026-03-31."""
+    if end - start != 10 or buffer[start + 4] != _DASH or buffer[start + 7] != _DASH:
+        return np.nan, NO_DATE
+    for i in range(10):
+        if i != 4 and i != 7 and not 0 <= np.int64(buffer[start + i]) - _ZERO_DIGIT <= 9:
+            return np.nan, NO_DATE
+    year = _digits(buffer, start, 4)
+    month = _digits(buffer, start + 5, 2)
+    day = _digits(buffer, start + 8, 2)
+    if year < 1 or not 1 <= month <= 12:
+        return np.nan, NO_DATE
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    longest = 28 + leap if month == 2 else 30 + (month + month // 8) % 2
+    if not 1 <= day <= longest:
+        return np.nan, NO_DATE
+    if month <= 2:  # years that begin in March end with the day that some of them lack
+        year -= 1
+        month += 12
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1
+    return np.float64(days - 719468), FINE
+
+
+@kernel
+def _digits(buffer, at, count):
+    number = 0
+    for i in range(count):
+        number = 10 * number + np.int64(buffer[at + i]) - _ZERO_DIGIT
+    return number
