@@ -126,11 +126,12 @@ def run_reference(contract: Contract, rows: RawRows) -> Features:
     if contract.months:
         given = ~np.isnan(rows.history).all(axis=1)
         values[MASK] = np.maximum.accumulate(given, axis=1) * 1.0
-    for step in contract.program.steps:
-        operation = OPERATIONS[step.op]
-        values[step.into] = operation.reference(
-            *(values[name] for name in step.inputs), *_arguments(operation, step.params)
-        )
+    with np.errstate(all="ignore"):
+        for step in contract.program.steps:
+            operation = OPERATIONS[step.op]
+            values[step.into] = operation.reference(
+                *(values[name] for name in step.inputs), *_arguments(operation, step.params)
+            )
     n, window = len(rows.values), contract.program.window
     features = [values[name] for name in contract.program.features]
     return Features(

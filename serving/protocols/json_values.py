@@ -41,11 +41,12 @@ def cells(served: ServedModel, name: str, values: Any, max_rows: int, shape: lis
     """
     if not isinstance(values, list):
         raise InvalidInput.cell(name, f"a {type(values).__name__}", "a list of values, one a row")
-    if shape is None or name not in served.graph_inputs:  # flat data of a graph input has more values than rows
+    monthly = served.schema.histories.takes(name) and name != LENGTHS
+    if shape is None or not (monthly or name in served.graph_inputs):  # flat data has more values than rows
         check_rows(name, len(values), max_rows)
     if name in served.graph_inputs:
         return _ready(name, values, shape)
-    if served.schema.histories.takes(name) and name != LENGTHS:
+    if monthly:
         return values if shape is None else _monthly(name, values, shape)
     values = [value[0] if isinstance(value, list) and len(value) == 1 else value for value in values]
     if shape is not None:

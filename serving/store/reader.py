@@ -57,7 +57,7 @@ class RecordReader:
         )
         self._categories = _array(categories, 3)
         self._names = np.frombuffer(names.text, np.uint8)
-        self._shape = (contract.months, len(histories))
+        self._shape = (len(histories), contract.months)
         self._n_inputs = len(contract.inputs)
 
     def read(self, fetched: Fetched) -> FactRows:

@@ -59,11 +59,11 @@ def read_records(
     buffer: uint8[:]; starts, ends: int64[n]; state: uint8[n], the record is read where it is `found`.
     names: uint8[:], all names of the contract; inputs: int64[C, 7], series_inputs: int64[K, 4], in order of their names;
     categories: int64[.., 3], those of each input in order of their names.
-    values: float64[n, C], history: float64[n, T, K], as_of: int64[n, inputs], wrong: uint8[n], wrong_input: int32[n]:
+    values: float64[n, C], history: float64[n, K, T], as_of: int64[n, inputs], wrong: uint8[n], wrong_input: int32[n]:
     written.
     """
     sources, facts, series = tables()
-    months, n_histories = history.shape[1:]
+    n_histories, months = history.shape[1:]
     rows = np.empty(n_histories, np.int64)
     for i in range(starts.shape[0]):
         values[i, :] = np.nan
@@ -111,7 +111,7 @@ def read_records(
                 shift = line[FIRST] - present + months - 1  # column of the series' first month
                 first = max(0, -shift)
                 if first < line[MONTHS]:
-                    read_months(buffer, line, first, history[i, shift + first : shift + line[MONTHS], column])
+                    read_months(buffer, line, first, history[i, column, shift + first : shift + line[MONTHS]])
 
 
 @kernel

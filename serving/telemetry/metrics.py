@@ -9,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from serving.telemetry.inputs import InputStates
+from serving.telemetry.store import Store, StoreState
 
 BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -47,6 +48,10 @@ class Metrics:
         """Read gauges whenever the metrics are read."""
         self._served.set_function(models_served)
         self._rows.set_function(rows_in_flight)
+
+    def watch_store(self, store: Store) -> None:
+        """Read the state of the online store whenever the metrics are read."""
+        self.registry.register(StoreState(store))
 
     def finished(self, method: tuple[str, str], model: tuple[str, int] | None, status: str, seconds: float) -> None:
         """Count one answered call or message. method: (protocol, method); model: (name, version) of what answered."""

@@ -149,7 +149,9 @@ def test_what_this_model_cannot_take_is_refused_by_name(protocol):
     for request, field in ((history, "hours"), (empty, "hours"), (swapped, "features"), (tensor, "hours")):
         outcome = protocol.send(request.SerializeToString())
         assert (outcome.status, outcome.field) == ("INVALID_ARGUMENT", field)
-    entities = v1.PredictRequest(model=v1.ModelRef(name="small"), entities=v1.Entities(entity_type="employee", ids=["canary"]))
+    entities = v1.PredictRequest(
+        model=v1.ModelRef(name="small"), entities=v1.Entities(entity_type="employee", ids=["canary"])
+    )
     assert protocol.send(entities.SerializeToString()).status == "FAILED_PRECONDITION"
 
 
