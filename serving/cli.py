@@ -1,13 +1,20 @@
-"""`epm`: serve, predict, models. Imports happen inside the commands, so that `--help` is instant."""
+"""`epm`: serve, predict, facts, models. Imports happen inside the commands, so that `--help` is instant."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from serving import settings
 from serving.errors import EpmError, SettingsError
 from serving.version import __version__
+
+if TYPE_CHECKING:
+    from serving.facts_client import FactsClient
+
+FACTS = """What is stored of entities, for predictions by id: `load` a file, `get` or `delete` an entity. The gateway
+asks for a token (its EPM_FACTS_TOKEN_FILE)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _serve_options(commands.add_parser("serve", help="start a gateway", description=_serve.__doc__))
     _predict_options(commands.add_parser("predict", help="score a CSV file", description=_predict.__doc__))
+    facts = commands.add_parser("facts", help="load, show and erase what is stored of entities", description=FACTS)
+    _facts_options(facts.add_subparsers(metavar="ACTION", required=True))
+    _warm_options(commands.add_parser("warm", help="compile everything ahead", description=_warm.__doc__))
     _models_options(commands.add_parser("models", help="list and describe models", description=_models.__doc__))
     return parser
 
@@ -69,6 +79,20 @@ def _serve(options: argparse.Namespace) -> int:
 
     uvloop.run(serve(chosen))
     return 0
+
+
+def _warm_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_warm)
+
+
+def _warm(options: argparse.Namespace) -> int:
+    """Compile all kernels and keep them in EPM_JIT_CACHE_DIR: at image build, so that the first start is quick."""
+    import logging
+
+    from serving.warm import command
+
+    logging.basicConfig(level="WARNING", stream=sys.stderr, format="%(message)s")
+    return command()
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +131,150 @@ def _predict(options: argparse.Namespace) -> int:
     else:
         write_csv(rows, options.id or "line", sys.stdout)
     return 0
+
+
+def _facts_options(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    load = actions.add_parser("load", help="load a CSV or Parquet file", description=_facts_load.__doc__)
+    load.add_argument("file", help="CSV in UTF-8 with a header, or .parquet")
+    load.add_argument("--id", default="employee", help="column with the entity's id (default %(default)s)")
+    load.add_argument(
+        "--month",
+        default="",
+        metavar="COLUMN",
+        help="column with the month (2026-03, 202603 or a date): each row is one month of one entity and every other "
+        "column a monthly fact; an empty cell says nothing. Rows of one entity should stand together. Of an entity's "
+        "months the newest 36 are loaded. Without it a row is one entity; an empty cell is a fact known to be missing",
+    )
+    load.add_argument(
+        "--as-of",
+        default="",
+        metavar="TIME|COLUMN",
+        help="when it was so: a time (2026-03-31T18:00:00+08:00; UTC without a zone), or the column that holds one. "
+        "Default: when the file was last changed, so that loading the same file again changes nothing. What is stored "
+        "with a later time stays",
+    )
+    load.add_argument(
+        "--sequence", type=int, default=0, help="order among what one source says of one time (default 0)"
+    )
+    load.add_argument("--source", help="the system that says so (default: the file's name without its ending)")
+    load.add_argument(
+        "--columns", type=_listed, default=(), metavar="A,B", help="load these only (default: all others)"
+    )
+    load.add_argument("--ignore", type=_listed, default=(), metavar="A,B", help="leave these out")
+    load.add_argument(
+        "--text",
+        type=_listed,
+        default=(),
+        metavar="A,B",
+        help="columns of texts; what is in no such column must be a number. Parquet says itself which hold texts",
+    )
+    load.add_argument("--batch", type=int, default=128, help="entities in one message (default %(default)s)")
+    load.set_defaults(run=_facts_load)
+    get = actions.add_parser("get", help="show what is stored of an entity", description=_facts_get.__doc__)
+    delete = actions.add_parser("delete", help="erase an entity", description=_facts_delete.__doc__)
+    for parser, run in ((get, _facts_get), (delete, _facts_delete)):
+        parser.add_argument(
+            "--id",
+            required=True,
+            help="the entity; - reads ids from standard input, one a line: arguments are visible to everyone who may "
+            "list this machine's processes",
+        )
+        parser.set_defaults(run=run)
+    for parser in (load, get, delete):
+        parser.add_argument("--entity-type", default="employee", help="kind of entity (default %(default)s)")
+        parser.add_argument(
+            "--address", default=settings.client_address(), help="gateway (default %(default)s; EPM_ADDRESS)"
+        )
+        parser.add_argument(
+            "--token-file",
+            default=settings.client_token_file(),
+            help="file with the gateway's token in its first line (EPM_TOKEN_FILE)",
+        )
+        parser.add_argument(
+            "--wait", type=float, default=5, help="seconds to wait for the gateway (default %(default)s)"
+        )
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def _facts_client(options: argparse.Namespace) -> "FactsClient":
+    from serving.facts_client import FactsClient
+    from serving.listeners.permission import read_token
+
+    if not options.token_file:
+        raise SettingsError("--token-file: got nothing, expected the file with the gateway's token (or EPM_TOKEN_FILE)")
+    return FactsClient(options.address, options.wait, read_token(options.token_file, "--token-file"))
+
+
+def _facts_load(options: argparse.Namespace) -> int:
+    """Load a file of facts. It is read and sent piece by piece; nothing is written twice, so a load that failed is run
+    again as it was. What is wrong is named by line and column. The last line of the output counts entities, rows,
+    events that changed something, and events that the gateway rejected."""
+    from pathlib import Path
+
+    from serving.facts_client import Loaded, Progress
+    from serving.facts_files import FactsFile, Layout
+
+    if options.batch < 1:
+        raise SettingsError(f"--batch: got {options.batch}, expected at least 1")
+    if options.month and options.text:
+        raise SettingsError("--text: a text is no monthly fact: load texts from a file without --month")
+    path = Path(options.file)
+    source = path.stem if options.source is None else options.source
+    layout = Layout(
+        id=options.id,
+        month=options.month,
+        as_of=options.as_of,
+        entity_type=options.entity_type,
+        source=source,
+        sequence=options.sequence,
+        columns=options.columns,
+        ignore=options.ignore,
+        texts=options.text,
+    )
+    file, progress, loaded = FactsFile(path, layout), Progress(), Loaded()
+    client = _facts_client(options)
+    try:
+        for loaded in client.load(file, options.batch):
+            progress.show(loaded, file.read)
+    finally:
+        progress.end()
+    print(loaded)
+    return 1 if loaded.rejected else 0
+
+
+def _facts_get(options: argparse.Namespace) -> int:
+    """Print what is stored of an entity: facts and months with their values, who said so and when it was so."""
+    from serving.errors import NotFound
+    from serving.facts_client import show
+
+    client, missing = _facts_client(options), 0
+    for entity in _ids(options):
+        try:
+            stored = client.get(options.entity_type, entity)
+        except NotFound:
+            print(f"{entity}: nothing is stored", file=sys.stderr)
+            missing += 1
+            continue
+        if options.id == "-":
+            print(f"{entity}:")
+        print(show(stored))
+    return 1 if missing else 0
+
+
+def _facts_delete(options: argparse.Namespace) -> int:
+    """Erase everything that is stored of an entity, in Redis and in all gateways. It is not asked twice."""
+    client = _facts_client(options)
+    for entity in _ids(options):
+        existed = client.delete(options.entity_type, entity)
+        print(f"{entity}: {'erased' if existed else 'nothing was stored'}")
+    return 0
+
+
+def _ids(options: argparse.Namespace) -> Iterator[str]:
+    return (line.strip() for line in sys.stdin if line.strip()) if options.id == "-" else iter([options.id])
 
 
 def _models_options(parser: argparse.ArgumentParser) -> None:

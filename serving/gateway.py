@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.errors import SettingsError
 from serving.listeners.defects import defect
@@ -14,11 +15,17 @@ from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
 from serving.pipeline import Pipeline
 from serving.protocols.epm import Epm
+from serving.protocols.features import FeatureService
 from serving.protocols.kserve import KServe
 from serving.protocols.tf_serving import TfServing
 from serving.repository.repository import Repository
 from serving.settings import Settings
+from serving.store.keys import HashKey
 from serving.telemetry.metrics import Metrics
+from serving.warm import warm
+
+if TYPE_CHECKING:
+    from serving.store.redis_store import OnlineStore
 
 log = logging.getLogger("epm")
 
@@ -30,12 +37,20 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics()
         self.repository = Repository(Path(settings.model_repo), settings.intra_op_num_threads, self.metrics.loaded)
-        self.pipeline = Pipeline(self.repository, settings)
+        self.store = _store(settings)
+        self.pipeline = Pipeline(self.repository, settings, self.store, self.metrics.inputs)
         services = [
             service
-            for protocol in (TfServing(self.pipeline), KServe(self.pipeline), Epm(self.pipeline))
+            for protocol in (
+                TfServing(self.pipeline),
+                KServe(self.pipeline),
+                Epm(self.pipeline),
+                FeatureService(self.store, settings.max_rows),
+            )
             for service in protocol.services()
         ]
+        if self.store is not None:
+            self.metrics.watch_store(self.store)
         self.metrics.watch(self._models_served, lambda: self.pipeline.rows_in_flight)
         self._grpc = GrpcListener(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
@@ -47,6 +62,9 @@ class Gateway:
         if not self.repository.root.is_dir():
             raise SettingsError(f"EPM_MODEL_REPO: {str(self.repository.root)!r} is no folder", field="EPM_MODEL_REPO")
         self.http_port = await self._http.start(self.settings.host, self.settings.http_port)
+        await asyncio.to_thread(warm)
+        if self.store is not None:
+            await self.store.start()
         await asyncio.to_thread(self.repository.scan)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
         self._grpc.set_ready(self.pipeline.ready)
@@ -62,6 +80,8 @@ class Gateway:
         await asyncio.gather(self._grpc.drain(seconds), self._http.drain(seconds))
         await self._http.close()
         self.pipeline.close()
+        if self.store is not None:
+            await self.store.close()
 
     async def run_until_signalled(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
@@ -87,6 +107,16 @@ class Gateway:
             except Exception:  # of whatever kind: the next look may see a mended repository
                 defect(log, "the watch over the model repository")
             self._grpc.set_ready(self.pipeline.ready)
+
+
+def _store(settings: Settings) -> "OnlineStore | None":
+    """The online store, if a Redis is set up. Raises SettingsError."""
+    if not settings.redis_url:
+        return None
+    from serving.store.redis_store import OnlineStore  # with hiredis and the kernels of the replica
+
+    key = HashKey.load(Path(settings.hash_key_file))
+    return OnlineStore(settings.redis_url, key, settings.replica_bytes, settings.redis_timeout_seconds)
 
 
 async def serve(settings: Settings) -> None:

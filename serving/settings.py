@@ -6,7 +6,6 @@ Each field of `Settings` is `EPM_<NAME>` in the environment and `--<name>` on th
 import math
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -122,23 +121,26 @@ def environment_name(knob: str) -> str:
     return f"EPM_{knob.upper()}"
 
 
-def jit_cache_root() -> Path:
-    """Where compiled kernels are kept: EPM_JIT_CACHE_DIR, or the user's cache folder, or a temporary one.
+def jit_cache_root() -> Path | None:
+    """Where compiled kernels are kept: EPM_JIT_CACHE_DIR, or the user's cache folder; None where there is no home.
 
-    Kernels need it when they are imported, which is before any settings object exists.
+    Kernels need it before any settings object exists.
     """
     if chosen := os.environ.get("EPM_JIT_CACHE_DIR"):
         return Path(chosen)
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "epm" / "jit"
     try:
-        cache = os.environ.get("XDG_CACHE_HOME")
-        root = (Path(cache) if cache else Path.home() / ".cache") / "epm" / "jit"
-        root.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        # A name of its own: compiled code is unpickled from there, so nobody else may have put it there.
-        root = Path(tempfile.mkdtemp(prefix="epm-jit-"))
-    return root
+        return Path.home() / ".cache" / "epm" / "jit"
+    except RuntimeError:
+        return None
 
 
 def client_address() -> str:
     """Where the command-line client finds a gateway: EPM_ADDRESS, or the default port on this machine."""
     return os.environ.get("EPM_ADDRESS", "127.0.0.1:8500")
+
+
+def client_token_file() -> str:
+    """Where the command-line client finds the token for epm.v1.FeatureService: EPM_TOKEN_FILE, or nowhere."""
+    return os.environ.get("EPM_TOKEN_FILE", "")

@@ -95,7 +95,7 @@ def _texts(name: str, cells: Cells) -> Any:
             cell = cell.encode("utf-8", "surrogatepass")
         if not isinstance(cell, bytes):
             raise InvalidInput.cell(name, f"{_shown(cell)} in row {row}", "a text, or a whole number")
-        values.append(text_code(np.frombuffer(cell, np.uint8), 0, len(cell)))
+        values.append(text_code(np.frombuffer(bytearray(cell), np.uint8), 0, len(cell)))
     return values
 
 

@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import time
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
@@ -12,9 +15,10 @@ from serving.errors import EpmError, NotReady
 from serving.listeners.defects import defect
 from serving.listeners.health import SERVICE as HEALTH
 from serving.listeners.health import Health
+from serving.listeners.permission import Permission
 from serving.listeners.reflection import reflection_service
 from serving.protocols.details import status as rpc_status
-from serving.protocols.method import Call, Service, Stream, Unary
+from serving.protocols.method import Call, ClientStream, Intake, Method, Service, Stream, Unary
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -26,12 +30,31 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(
 
 SHUTTING_DOWN = "this gateway is shutting down: ask another one"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading(Generic[T]):
+    """A stream that is being read: what was begun for its messages, in order, None after the last one.
+
+    A permit is taken for each message before it is read, and given back by who has done with it.
+    """
+
+    begun: "asyncio.Queue[asyncio.Task[T] | None]"
+    permits: asyncio.Semaphore
+    reader: "asyncio.Task[None]"
+
+    @property
+    def told_to_stop(self) -> bool:
+        """After the None: whether it came from `drain`, and not because the caller had sent everything."""
+        return self.reader.cancelled()
 
 
 class GrpcListener:
-    """Registers the services of all protocols on one port."""
+    """Registers the services of all protocols on one port. Raises SettingsError when the token's file is no good."""
 
     def __init__(self, services: list[Service], settings: Settings, metrics: Metrics) -> None:
+        self._permission = Permission.load(settings.facts_token_file)
         self._window = settings.stream_window
         self._metrics = metrics
         self._readers: set[asyncio.Task[None]] = set()
@@ -86,23 +109,24 @@ class GrpcListener:
         self._server.add_registered_method_handlers(service, handlers)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
 
-    def _handler(self, service: Service, name: str, method: Unary | Stream) -> grpc.RpcMethodHandler:
+    def _handler(self, service: Service, name: str, method: Method) -> grpc.RpcMethodHandler:
         if isinstance(method, Stream):
-            return grpc.stream_stream_rpc_method_handler(self._stream(service.protocol, name, method))
-        return grpc.unary_unary_rpc_method_handler(self._unary(service.protocol, name, method))
+            return grpc.stream_stream_rpc_method_handler(self._stream(service, name, method))
+        if isinstance(method, ClientStream):
+            return grpc.stream_unary_rpc_method_handler(self._client_stream(service, name, method))
+        return grpc.unary_unary_rpc_method_handler(self._unary(service, name, method))
 
-    def _unary(self, protocol: str, name: str, method: Unary) -> Any:
-        answer, finished = method.answer, self._metrics.finished
+    def _unary(self, service: Service, name: str, method: Unary) -> Any:
+        answer, finished, measured = method.answer, self._metrics.finished, (service.protocol, name)
+        restricted = service.restricted
 
         async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
             began = time.perf_counter()
-            remaining = context.time_remaining()
-            call = Call(None if remaining is None else time.monotonic() + remaining)
+            call = Call(_deadline(context))
             outcome = "CANCELLED"
             self._running += 1
             try:
-                if self._draining:
-                    raise NotReady(SHUTTING_DOWN)
+                self._admit(context, restricted)
                 response = await answer(body, call)
                 outcome = "OK"
                 return response
@@ -114,54 +138,108 @@ class GrpcListener:
                 await _abort(context, defect(log, name))
             finally:
                 self._running -= 1
-                finished((protocol, name), call.model, outcome, time.perf_counter() - began)
+                finished(measured, call.model, outcome, time.perf_counter() - began)
 
         return handle
 
-    def _stream(self, protocol: str, name: str, method: Stream) -> Any:
+    def _stream(self, service: Service, name: str, method: Stream) -> Any:
+        measured = (service.protocol, name)
+
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> None:
-            remaining = context.time_remaining()
-            deadline = None if remaining is None else time.monotonic() + remaining
-            permits = asyncio.Semaphore(self._window)
-            answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
-
-            async def read() -> None:
-                try:
-                    while True:
-                        await permits.acquire()
-                        body = await context.read()
-                        if body is grpc.aio.EOF:
-                            return
-                        message = self._message(protocol, name, method, body, deadline)
-                        answers.put_nowait(asyncio.ensure_future(message))
-                finally:
-                    answers.put_nowait(None)
-
-            if self._draining:
-                await _abort(context, NotReady(SHUTTING_DOWN))
-            reader = asyncio.ensure_future(read())
-            self._readers.add(reader)
-            self._running += 1
+            deadline = _deadline(context)
             try:
-                while (answer := await answers.get()) is not None:
-                    await context.write(await answer)
-                    permits.release()
-                told_to_stop = reader.cancelled()  # by `drain`, and not because the caller had sent everything
-            except grpc.aio.InternalError:  # the caller left while an answer was being written
-                return
-            finally:
-                self._running -= 1
-                self._readers.discard(reader)
-                reader.cancel()
-                while not answers.empty():
-                    if (answer := answers.get_nowait()) is not None:
-                        answer.cancel()
-            if told_to_stop:
+                self._admit(context, service.restricted)
+            except EpmError as error:
+                await _abort(context, error)
+
+            def begin(body: bytes) -> Coroutine[Any, Any, bytes]:
+                return self._message(measured, method, body, deadline)
+
+            with self._reading(context, self._window, begin) as stream:
+                try:
+                    while (answer := await stream.begun.get()) is not None:
+                        await context.write(await answer)
+                        stream.permits.release()
+                except grpc.aio.InternalError:  # the caller left while an answer was being written
+                    return
+            if stream.told_to_stop:
                 await _abort(context, NotReady(SHUTTING_DOWN))
 
         return handle
 
-    async def _message(self, protocol: str, name: str, method: Stream, body: bytes, deadline: float | None) -> bytes:
+    def _client_stream(self, service: Service, name: str, method: ClientStream) -> Any:
+        measured = (service.protocol, name)
+
+        async def handle(_: Any, context: grpc.aio.ServicerContext) -> bytes:
+            began, deadline = time.perf_counter(), _deadline(context)
+            try:
+                self._admit(context, service.restricted)
+                intake = method.open()
+            except EpmError as error:
+                self._metrics.finished(measured, None, error.status.name, time.perf_counter() - began)
+                await _abort(context, error)
+
+            def begin(body: bytes) -> Coroutine[Any, Any, EpmError | None]:
+                return self._taken(measured, intake, body, deadline)
+
+            received = 0
+            try:
+                with self._reading(context, min(method.window, self._window), begin) as stream:
+                    while (taken := await stream.begun.get()) is not None:
+                        if (wrong := await taken) is not None:
+                            intake.failed(received, wrong)
+                        received += 1
+                        stream.permits.release()
+                if stream.told_to_stop:
+                    raise NotReady(SHUTTING_DOWN)
+                return intake.answer(received)
+            except EpmError as error:
+                await _abort(context, error)
+            except Exception:
+                await _abort(context, defect(log, name))
+
+        return handle
+
+    def _admit(self, context: grpc.aio.ServicerContext, restricted: bool) -> None:
+        """Raises EpmError when the call must not begin."""
+        if self._draining:
+            raise NotReady(SHUTTING_DOWN)
+        if restricted:
+            self._permission.check(context.invocation_metadata())
+
+    @contextmanager
+    def _reading(
+        self, context: grpc.aio.ServicerContext, window: int, begin: Callable[[bytes], Coroutine[Any, Any, T]]
+    ) -> Iterator[_Reading[T]]:
+        """Read a stream: `begin` is called with each message, and `window` of what it began run at a time."""
+        permits = asyncio.Semaphore(window)
+        begun: asyncio.Queue[asyncio.Task[T] | None] = asyncio.Queue()
+
+        async def read() -> None:
+            try:
+                while True:
+                    await permits.acquire()
+                    body = await context.read()
+                    if body is grpc.aio.EOF:
+                        return
+                    begun.put_nowait(asyncio.ensure_future(begin(body)))
+            finally:
+                begun.put_nowait(None)
+
+        reader = asyncio.ensure_future(read())
+        self._readers.add(reader)
+        self._running += 1
+        try:
+            yield _Reading(begun, permits, reader)
+        finally:
+            self._running -= 1
+            self._readers.discard(reader)
+            reader.cancel()
+            while not begun.empty():
+                if (task := begun.get_nowait()) is not None:
+                    task.cancel()
+
+    async def _message(self, measured: tuple[str, str], method: Stream, body: bytes, deadline: float | None) -> bytes:
         began, call, outcome = time.perf_counter(), Call(deadline), "CANCELLED"
         try:
             response = await method.answer(body, call)
@@ -172,9 +250,33 @@ class GrpcListener:
             return method.failure(body, error)
         except Exception:
             outcome = "INTERNAL"
-            return method.failure(body, defect(log, name))
+            return method.failure(body, defect(log, measured[1]))
         finally:
-            self._metrics.finished((protocol, name), call.model, outcome, time.perf_counter() - began)
+            self._metrics.finished(measured, call.model, outcome, time.perf_counter() - began)
+
+    async def _taken(
+        self, measured: tuple[str, str], intake: Intake, body: bytes, deadline: float | None
+    ) -> EpmError | None:
+        """What was wrong with a message of a client stream; None when it was taken."""
+        began, call, outcome = time.perf_counter(), Call(deadline), "CANCELLED"
+        try:
+            await intake.take(body, call)
+            outcome = "OK"
+            return None
+        except EpmError as error:
+            outcome = error.status.name
+            return error
+        except Exception:
+            outcome = "INTERNAL"
+            return defect(log, measured[1])
+        finally:
+            self._metrics.finished(measured, call.model, outcome, time.perf_counter() - began)
+
+
+def _deadline(context: grpc.aio.ServicerContext) -> float | None:
+    """As `time.monotonic()` counts; None when the caller set none."""
+    remaining = context.time_remaining()
+    return None if remaining is None else time.monotonic() + remaining
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: EpmError) -> NoReturn:

@@ -15,11 +15,11 @@ def reflection_service(names: list[str]) -> tuple[str, dict[str, grpc.RpcMethodH
     from grpc_health.v1 import health_pb2
     from grpc_reflection.v1alpha import _async, reflection_pb2
 
-    from serving.stubs.epm.v1 import prediction_pb2
+    from serving.stubs.epm.v1 import features_pb2, prediction_pb2
     from serving.stubs.foreign import kserve_v2_pb2, tensorflow_serving_pb2
 
     pool = descriptor_pool.DescriptorPool()
-    for module in (health_pb2, reflection_pb2, prediction_pb2, kserve_v2_pb2, tensorflow_serving_pb2):
+    for module in (health_pb2, reflection_pb2, prediction_pb2, features_pb2, kserve_v2_pb2, tensorflow_serving_pb2):
         _add(pool, module.DESCRIPTOR, set())
     service = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
     servicer: Any = _async.ReflectionServicer([*names, service], pool=pool)

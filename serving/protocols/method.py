@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -40,13 +40,47 @@ class Stream:
     failure: Callable[[bytes, EpmError], bytes]
 
 
+class Intake(Protocol):
+    """One client stream while it lasts. Its messages are begun in order; several are being taken at a time."""
+
+    async def take(self, body: bytes, call: Call) -> None:
+        """Do what a message asks for. Raises EpmError."""
+
+    def failed(self, number: int, error: EpmError) -> None:
+        """Note that a message (from 0) could not be taken; called in the order of the messages.
+
+        Raises the error when the stream cannot go on after it.
+        """
+
+    def answer(self, received: int) -> bytes:
+        """The response, after so many messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStream:
+    """A method with many requests and one response. `open` begins a stream, `window` messages are taken at a time.
+
+    `open` raises EpmError.
+    """
+
+    open: Callable[[], Intake]
+    window: int
+
+
+Method = Unary | Stream | ClientStream
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One gRPC service: its full name, the short name that metrics bear, and its methods."""
+    """One gRPC service: its full name, the short name that metrics bear, and its methods.
+
+    restricted: only callers who show the token may call it.
+    """
 
     name: str
     protocol: str
-    methods: Mapping[str, Unary | Stream]
+    methods: Mapping[str, Method]
+    restricted: bool = False
 
 
 M = TypeVar("M", bound=Message)

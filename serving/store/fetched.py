@@ -13,6 +13,7 @@ class Fetched:
     """Records of n entities in the order in which they were asked for."""
 
     buffer: NDArray[np.uint8]
+    """Contiguous and not read-only: kernels are compiled for such arrays."""
     starts: NDArray[np.int64]
     """Where the record of each begins in `buffer`; anything where none was found. Shape [n]."""
     ends: NDArray[np.int64]

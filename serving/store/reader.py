@@ -38,7 +38,14 @@ class RecordReader:
     """The inputs of a contract, prepared for finding them in records."""
 
     def __init__(self, contract: Contract) -> None:
-        kinds: dict[type, int] = {NumberInput: 0, CategoryInput: 1, TextInput: 2, DateInput: 3}
+        from serving.store import reader_kernels as kernels
+
+        kinds: dict[type, int] = {
+            NumberInput: kernels.NUMBERS,
+            CategoryInput: kernels.CATEGORIES,
+            TextInput: kernels.TEXTS,
+            DateInput: kernels.DATES,
+        }
         names = _Names()
         values: list[tuple[int, RawInput]] = []
         histories: list[tuple[int, RawInput]] = []

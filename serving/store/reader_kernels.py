@@ -57,7 +57,7 @@ def read_records(
     """Read the inputs of a contract from n records.
 
     buffer: uint8[:]; starts, ends: int64[n]; state: uint8[n], the record is read where it is `found`.
-    names: uint8[:], all names of the contract; inputs: int64[C, 7], series_inputs: int64[K, 4], in order of their names;
+    names: uint8[:], those of the contract; inputs: int64[C, 7], series_inputs: int64[K, 4], in order of their names;
     categories: int64[.., 3], those of each input in order of their names.
     values: float64[n, C], history: float64[n, K, T], as_of: int64[n, inputs], wrong: uint8[n], wrong_input: int32[n]:
     written.
@@ -81,16 +81,16 @@ def read_records(
 
         f = c = 0
         while f < n_facts and c < inputs.shape[0]:
-            fact, given = facts[f], inputs[c]
-            order = compare(buffer, fact[AT], fact[END], names, given[AT], given[END])
+            order = compare(buffer, facts[f, AT], facts[f, END], names, inputs[c, AT], inputs[c, END])
+            if order == 0:
+                value, problem = _value(buffer, facts, f, names, inputs, c, categories)
+                values[i, inputs[c, COLUMN]] = value
+                number = inputs[c, INPUT]
+                as_of[i, number] = load_int64(buffer, stamps + facts[f, FACT_STAMP] * STAMP)
+                if problem != FINE and (wrong[i] == FINE or number < wrong_input[i]):
+                    wrong[i], wrong_input[i] = problem, number
             f += order <= 0
             c += order >= 0
-            if order == 0:
-                value, problem = _value(buffer, fact, names, given, categories)
-                values[i, given[COLUMN]] = value
-                as_of[i, given[INPUT]] = load_int64(buffer, stamps + fact[FACT_STAMP] * STAMP)
-                if problem != FINE and (wrong[i] == FINE or given[INPUT] < wrong_input[i]):
-                    wrong[i], wrong_input[i] = problem, given[INPUT]
 
         rows[:] = -1
         present = np.int64(-32768)
@@ -108,30 +108,31 @@ def read_records(
         for c in range(n_histories):
             if rows[c] >= 0:
                 line, column = series[rows[c]], series_inputs[c, COLUMN]
-                shift = line[FIRST] - present + months - 1  # column of the series' first month
+                shift = line[FIRST] - present + months - 1  # where the first month of the series goes
                 first = max(0, -shift)
                 if first < line[MONTHS]:
                     read_months(buffer, line, first, history[i, column, shift + first : shift + line[MONTHS]])
 
 
 @kernel
-def _value(buffer, fact, names, given, categories):
-    """One stored fact as its input takes it: (value, what is wrong)."""
-    start, end, kind = fact[PAYLOAD] + 1, fact[FACT_END], given[INPUT_KIND]  # of the text, if it is one
-    if fact[KIND] == MISSING or (fact[KIND] == TEXT and start == end):
+def _value(buffer, facts, f, names, inputs, c, categories):
+    """Fact f as input c takes it: (value, what is wrong)."""
+    kind, start, end = inputs[c, INPUT_KIND], facts[f, PAYLOAD] + 1, facts[f, FACT_END]  # of the text, if it is one
+    if facts[f, KIND] == MISSING or (facts[f, KIND] == TEXT and start == end):
         return np.nan, FINE
-    if fact[KIND] == TEXT:
+    if facts[f, KIND] == TEXT:
         if kind == CATEGORIES:
-            return _category(buffer, start, end, names, given, categories), FINE
+            return _category(buffer, start, end, names, inputs[c], categories), FINE
         if kind == TEXTS:
             return text_code(buffer, start, end), FINE
         if kind == DATES:
             return _days(buffer, start, end)
         return np.nan, TEXT_FOR_NUMBER
-    number = load_float(buffer, fact[PAYLOAD])
+    number = load_float(buffer, facts[f, PAYLOAD])
     if kind == CATEGORIES:
-        known = 0 <= number < given[N_CATEGORIES] and number == np.floor(number)
-        return (number if known or not np.isfinite(number) else np.float64(given[N_CATEGORIES])), FINE
+        unknown = np.float64(inputs[c, N_CATEGORIES])
+        known = 0 <= number < unknown and number == np.floor(number)
+        return (number if known or not np.isfinite(number) else unknown), FINE
     if kind == TEXTS and not np.isnan(number):
         return _whole_number(number)
     return number, FINE

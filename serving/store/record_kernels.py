@@ -6,10 +6,11 @@ read without leaving the record, whatever its bytes are. All arrays of bytes are
 
 import numpy as np
 
-from serving.contract import MOST_MONTHS
 from serving.hash_kernels import siphash64
 from serving.jit import kernel
-from serving.store.facts import MOST_FACTS, MOST_SERIES, MOST_SOURCES
+
+# Repeated from `serving.store.facts` and `serving.contract`: compiled code is made anew only if a kernel file changes.
+MOST_FACTS, MOST_SERIES, MOST_SOURCES, MOST_MONTHS = 256, 64, 255, 36
 
 VERSION = 1
 HEAD, CHECKSUM, STAMP = 16, 4, 17  # bytes
@@ -89,7 +90,7 @@ def parse(data, start, end, sources, facts, series):
     bytes of a stamp's number).
     """
     broken = (False, 0, 0, 0, 0, 0, 0)
-    if start < 0 or end > data.shape[0] or end - start < HEAD or data[start] != VERSION:
+    if not 0 <= start <= end <= data.shape[0] or end - start < HEAD or data[start] != VERSION:
         return broken
     n_sources, n_stamps = np.int64(data[start + 1]), np.int64(load(data, start + 2, 2))
     n_facts, n_series = np.int64(load(data, start + 4, 2)), np.int64(load(data, start + 6, 2))
@@ -108,7 +109,10 @@ def parse(data, start, end, sources, facts, series):
     if at + n_stamps * STAMP > end:
         return broken
     for i in range(n_stamps):
-        if data[at + 16] >= n_sources or (i and _compare_stamps(data, at - STAMP, at) >= 0):
+        if data[at + 16] >= n_sources:
+            return broken
+        order = _compare_times(data, at - STAMP, data, at) if i else -1
+        if order > 0 or (order == 0 and data[at - 1] >= data[at + 16]):
             return broken
         at += STAMP
     width = stamp_width(n_stamps)
@@ -168,15 +172,15 @@ def parse(data, start, end, sources, facts, series):
 
 
 @kernel
-def _compare_stamps(data, a, b):
-    """The order of two stamps of one record, in which sources are in order."""
-    a_time, b_time = load_int64(data, a), load_int64(data, b)
+def _compare_times(a, a_at, b, b_at):
+    """The order of two stamps, but for their sources: by time, then by sequence."""
+    a_time, b_time = load_int64(a, a_at), load_int64(b, b_at)
     if a_time != b_time:
         return -1 if a_time < b_time else 1
-    a_sequence, b_sequence = load(data, a + 8, 8), load(data, b + 8, 8)
+    a_sequence, b_sequence = load(a, a_at + 8, 8), load(b, b_at + 8, 8)
     if a_sequence != b_sequence:
         return -1 if a_sequence < b_sequence else 1
-    return np.int64(data[a + 16]) - np.int64(data[b + 16])
+    return 0
 
 
 @kernel
@@ -221,7 +225,9 @@ def checksum(data, start, end):
 def is_valid(data, start, end, sources, facts, series):
     """Whether data[start:end] is a whole record that nobody has changed."""
     body = end - CHECKSUM
-    return parse(data, start, body, sources, facts, series)[0] and checksum(data, start, body) == load(data, body, 4)
+    if end > data.shape[0] or not parse(data, start, body, sources, facts, series)[0]:
+        return False
+    return checksum(data, start, body) == load(data, body, CHECKSUM)
 
 
 @kernel
@@ -273,7 +279,10 @@ def merge(old, state, revision):
     while i < a_n_stamps or j < b_n_stamps:
         order = 1 if i == a_n_stamps else -1
         if i < a_n_stamps and j < b_n_stamps:
-            order = _order_of_stamps(a, a_stamps + i * STAMP, a_source, b, b_stamps + j * STAMP, b_source)
+            a_at, b_at = a_stamps + i * STAMP, b_stamps + j * STAMP
+            order = _compare_times(a, a_at, b, b_at)
+            if order == 0:
+                order = a_source[a[a_at + 16]] - b_source[b[b_at + 16]]
         stamps[n_stamps, 0] = stamps[n_stamps, 1] = -1
         if order <= 0:
             stamps[n_stamps, 0], a_rank[i] = i, n_stamps
@@ -420,17 +429,6 @@ def _match(a, a_table, a_rows, b, b_table, b_rows, pairs):
 
 
 @kernel
-def _order_of_stamps(a, a_at, a_source, b, b_at, b_source):
-    a_time, b_time = load_int64(a, a_at), load_int64(b, b_at)
-    if a_time != b_time:
-        return -1 if a_time < b_time else 1
-    a_sequence, b_sequence = load(a, a_at + 8, 8), load(b, b_at + 8, 8)
-    if a_sequence != b_sequence:
-        return -1 if a_sequence < b_sequence else 1
-    return a_source[a[a_at + 16]] - b_source[b[b_at + 16]]
-
-
-@kernel
 def _newest(data, row, least):
     """The newest month of a series with a value, `least` if that is later."""
     given = np.empty(row[MONTHS])
@@ -479,7 +477,7 @@ def _scale(values):
             scale += 1
             if scale == _POWERS.shape[0]:
                 return EXACT
-    return scale if largest * _POWERS[scale] <= LATEST else EXACT
+    return scale if np.rint(largest * _POWERS[scale]) <= LATEST else EXACT
 
 
 @kernel

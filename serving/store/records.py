@@ -17,7 +17,7 @@ Little-endian, nothing is aligned, names are in the order of their bytes:
         u32 the low half of SipHash-2-4-64, with the key 0, of everything before
 
 The number of a stamp is a u8 in a record of up to 255 stamps, else a u16; the largest one stands for a month of which
-nothing is known. Of the first and the last month of a series something is known. Only stamps and sources in use are there.
+nothing is known. The first and the last month of a series are known. Only stamps and sources in use are there.
 """
 
 import secrets
@@ -60,15 +60,15 @@ class CorruptRecord(ValueError):
     """Bytes that are no record, or not the record that was written."""
 
     def __init__(self) -> None:
-        super().__init__("a stored record is corrupt")
+        super().__init__("a stored record is corrupt")  # and nothing of what is in it
 
 
 def merge(old: bytes | None, events: Sequence[FactsEvent], revision: bytes | None = None) -> bytes | None:
     """The record after events of one entity, or None if they change nothing.
 
     Of every fact and every month the greatest stamp counts, so that the order of events does not matter; an equal one
-    changes nothing. A number that is NaN is a missing fact; NaN in a series says nothing. Of a series the 36 months up to
-    the newest that is known are kept.
+    changes nothing. A number that is NaN is a missing fact; NaN in a series says nothing. Of a series the 36 months up
+    to its newest known one are kept.
 
     revision: 8 bytes, random ones unless given. Raises InvalidInput for what is longer or more than an entity may have,
     and CorruptRecord.
@@ -104,11 +104,11 @@ def _too_many(what: str, most: int) -> InvalidInput:
 
 
 @lru_cache(maxsize=4096)
-def _named(name: str, longest: int = LONGEST_NAME) -> bytes:
+def _named(name: str) -> bytes:
     """A name as it stands in a record: its length, then its bytes."""
     encoded = name.encode()
-    if len(encoded) > longest:
-        raise InvalidInput.cell("name", f"{len(encoded)} bytes", f"at most {longest}")
+    if len(encoded) > LONGEST_NAME:
+        raise InvalidInput.cell("name", f"{len(encoded)} bytes", f"at most {LONGEST_NAME}")
     return bytes((len(encoded),)) + encoded
 
 

@@ -20,6 +20,7 @@ def test_services_are_listed_by_their_official_names(database):
         "tensorflow.serving.ModelService",
         "inference.GRPCInferenceService",
         "epm.v1.PredictionService",
+        "epm.v1.FeatureService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
@@ -32,6 +33,7 @@ def test_services_are_listed_by_their_official_names(database):
         ("tensorflow.TensorProto", "tensor_content"),
         ("inference.ModelInferRequest", "raw_input_contents"),
         ("epm.v1.PredictRequest", "request_id"),
+        ("epm.v1.FactsEvent", "entity_id"),
         ("grpc.health.v1.HealthCheckRequest", "service"),
     ],
 )

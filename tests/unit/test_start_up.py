@@ -1,5 +1,6 @@
 """Importing the gateway is cheap and brings nothing that belongs to exporters or clients."""
 
+import ast
 import json
 import re
 import subprocess
@@ -10,13 +11,14 @@ from pathlib import Path
 import pytest
 
 import serving
-from serving.jit import fingerprint
+from serving.jit import fingerprint, kernel
 from tests.support.gateways import gateway
 
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("tensorflow", "tritonclient", "sklearn", "xgboost", "pandas", "keras", "onnx", "matplotlib")
+PACKAGE = Path(serving.__file__).parent
 LATE = ("numba", "onnxruntime", "aiohttp")
 
 
@@ -61,12 +63,40 @@ def test_the_jit_cache_is_named_after_every_kernel_source(tmp_path) -> None:
     assert fingerprint(tmp_path) != before
 
 
+def imported(path: Path) -> set[str]:
+    """All that a module imports, a name from a module as `module.name`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
 def test_kernels_stand_only_where_the_fingerprint_looks() -> None:
-    package = Path(serving.__file__).parent
-    users = {path.name for path in package.rglob("*.py") if "from serving.jit import" in path.read_text()}
-    assert all(name.endswith("kernels.py") for name in users)
-    njit = {path.name for path in package.rglob("*.py") if "import njit" in path.read_text()}
-    assert njit == {"jit.py"}
+    users = [path for path in PACKAGE.rglob("*.py") if "serving.jit.kernel" in imported(path)]
+    assert users
+    assert all(path.name.endswith("kernels.py") for path in users)
+    assert {path.name for path in PACKAGE.rglob("*.py") if "numba.njit" in imported(path)} == {"jit.py"}
+
+
+def test_kernels_import_only_what_the_fingerprint_covers() -> None:
+    """A constant of another module is compiled in: a change of it would go unnoticed."""
+    covered = re.compile(r"numpy|math|numba\..*|serving\.jit\.kernel|serving\.(\w+\.)*\w*kernels(\.\w+)?")
+    for path in PACKAGE.rglob("*kernels.py"):
+        others = {name for name in imported(path) if not covered.fullmatch(name)}
+        assert not others, f"{path.name} imports {others}"
+
+
+def test_a_kernel_is_no_closure() -> None:
+    step = 1.0
+
+    def closes_over(x):
+        return x + step
+
+    with pytest.raises(TypeError, match="no closure"):
+        kernel(closes_over)
 
 
 @pytest.mark.integration

@@ -62,8 +62,9 @@ class FeatureServiceServicer:
     """
 
     def PutFacts(self, request, context):
-        """Writes events. All of them are checked before the first is written. Idempotent: an event that is already known, or
-        older than what is known, changes nothing.
+        """Writes events. All of them are checked before the first is written; only whether an entity would have more facts
+        than it may is found while writing. Idempotent: an event that is already known, or older than what is known,
+        changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +72,7 @@ class FeatureServiceServicer:
 
     def StreamFacts(self, request_iterator, context):
         """The same for feeds and bulk loads. A message that cannot be written is counted, reported, and does not end the stream.
+        When the store is away the stream ends with UNAVAILABLE: send again what no response has confirmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,161 @@
+"""One connection to Redis in RESP3: commands go out as they come, answers are handled in the order of the bytes.
+
+Redis writes answers and invalidations of one connection in the order in which they happened. Whoever handles them in
+that order, at once, never keeps a value that was invalidated while it was on its way.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+
+from serving.errors import NotReady
+
+Command = tuple[str | int | bytes, ...]
+
+
+class Away(NotReady):
+    """Redis cannot be reached, or says nothing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the online store is away: {reason}")
+        self.reason = reason
+
+
+class Late(NotReady):
+    """Redis did not answer this command in time. The connection may be good."""
+
+    def __init__(self) -> None:
+        super().__init__("the online store did not answer in time")
+
+
+class Refused(NotReady):
+    """Redis answered with an error. Only its first word is kept: the rest may quote what was sent."""
+
+    def __init__(self, message: str) -> None:
+        word = message.split(" ", 1)[0]
+        self.code = word if word.isalpha() and word.isupper() and len(word) <= 20 else "ERR"
+        super().__init__(f"the online store refuses the command: {self.code}")
+
+
+@dataclass(slots=True, repr=False)
+class _Waiting:
+    """A command that was sent and not yet answered."""
+
+    since: float
+    handle: Callable[[Any], Any] | None
+    answer: asyncio.Future[Any]
+
+
+_NOTHING = object()
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is lost when Redis says nothing for `silence` seconds while a command waits.
+
+    on_push: called with each push message; on_lost: called once with the reason, when the connection is gone.
+    """
+
+    def __init__(self, silence: float, on_push: Callable[[list[Any]], None], on_lost: Callable[[str], None]) -> None:
+        self._silence = silence
+        self._on_push = on_push
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._waiting: deque[_Waiting] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._watchdog: asyncio.TimerHandle | None = None
+        self.lost = ""
+        """Why the connection is gone; empty while it is not."""
+        self.heard = time.monotonic()
+        """When Redis last said something."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lose("connection closed" if exc is None else f"connection broken ({type(exc).__name__})")
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
+        try:
+            self._reader.feed(data)
+            while not self.lost and (message := self._reader.gets()) is not _NOTHING:
+                if isinstance(message, hiredis.PushNotification):
+                    self._on_push(message)
+                elif self._waiting:
+                    self._answered(self._waiting.popleft(), message)
+                else:
+                    self.lose("an answer that nobody waits for")
+        except hiredis.ProtocolError:
+            self.lose("not the protocol of Redis")
+
+    def _answered(self, waiting: _Waiting, message: Any) -> None:
+        answer = waiting.answer
+        try:
+            if isinstance(message, hiredis.ReplyError):
+                raise Refused(str(message))
+            result = message if waiting.handle is None else waiting.handle(message)
+        except Exception as error:  # of whatever kind: it is the caller's, the connection goes on
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+
+    async def call(self, command: Command, wait: float, handle: Callable[[Any], Any] | None = None) -> Any:
+        """The answer to one command, or what `handle` makes of it. Raises Late after `wait` seconds, Away, Refused.
+
+        `handle` is called as soon as the answer is there, before any later message is looked at, also for a caller who
+        no longer waits; never when Redis refuses or the connection is lost.
+        """
+        if self.lost or self._transport is None:
+            raise Away(self.lost)
+        now = time.monotonic()
+        if self._waiting and now - self._waiting[0].since > self._silence:
+            raise Late  # it is behind already: more would only make it later
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting.append(_Waiting(now, handle, answer))
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self._silence, self._watch)
+        alarm = self._loop.call_later(max(wait, 0.0), _give_up, answer)
+        try:
+            return await answer
+        finally:
+            alarm.cancel()
+
+    def _watch(self) -> None:
+        """Lose a connection on which a command waits and nothing comes."""
+        self._watchdog = None
+        if not self._waiting:
+            return
+        rest = max(self._waiting[0].since, self.heard) + self._silence - time.monotonic()
+        if rest <= 0:
+            self.lose("no answer")
+        else:
+            self._watchdog = self._loop.call_later(rest, self._watch)
+
+    def lose(self, reason: str) -> None:
+        """End the connection; every command that waits fails."""
+        if self.lost:
+            return
+        self.lost = reason
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._on_lost(reason)
+        for waiting in self._waiting:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(Away(reason))
+        self._waiting.clear()
+
+
+def _give_up(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(Late())
