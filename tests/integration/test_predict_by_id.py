@@ -71,7 +71,7 @@ def place(settings: dict[str, Any]) -> Iterator[Place]:
 
 
 def event(row: int, as_of: int = NOW - 5 * 86400, sequence: int = 0, **changes: Any) -> f1.FactsEvent:
-    """What a feed would say of row `row` of SENT; of employees beyond it the same as of one whose facts are complete."""
+    """What a feed would say of row `row` of SENT; of employees beyond it as of one whose facts are complete."""
     made = f1.FactsEvent(
         entity_type="employee", entity_id=f"canary-{row}", source="test", as_of=Timestamp(seconds=as_of)
     )
@@ -126,8 +126,8 @@ def by_columns(at: Running, rows: list[int]) -> v1.PredictResponse:
 
 
 def in_memory(at: Running, needle: bytes) -> bool:
-    """Whether the bytes stand in large blocks of the gateway's own memory: the replica is one of them."""
-    large = 1 << 22
+    """Whether the bytes stand in the gateway's replica: its one block of memory of that size."""
+    large = 1 << 27
     with open(f"/proc/{at.process.pid}/maps") as maps, open(f"/proc/{at.process.pid}/mem", "rb", 0) as memory:
         for line in maps:
             place, mode, _, _, inode, *_ = line.split()
