@@ -203,8 +203,17 @@ class _KernelCache(NullCache):
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` on first call, keep it on disk, run it without the GIL; division by zero gives inf or NaN."""
+    return _compiled(function, False)
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that LLVM puts into the kernels that call it: its arguments cost nothing."""
+    return _compiled(function, True)
+
+
+def _compiled(function: Callable[..., Any], inline: bool) -> Callable[..., Any]:
     if function.__closure__:
         raise TypeError(f"{function.__qualname__}: a kernel is no closure: what it closes over is in no source")
-    compiled = njit(nogil=True, error_model="numpy")(function)
+    compiled = njit(nogil=True, error_model="numpy", forceinline=inline)(function)
     compiled._cache = _KernelCache(function)
     return compiled

@@ -8,19 +8,23 @@ NaN is a missing value. Loops run over rows innermost, where memory is contiguou
 
 import numpy as np
 
-from serving.jit import kernel
+from serving.jit import inlined
 
+# Bits of float64, for the logarithm.
+SQRT_HALF, FRACTION, TWO_52 = 0x3FE6A09E00000000, 0x000FFFFFFFFFFFFF, 0x4330000000000000
+BELOW_ONE = 0x3FF0000000000000 - SQRT_HALF
+SMALLEST_NORMAL = 2.0**-1022
 FIRST_DAY, LAST_DAY = -719162, 2932896  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
 
 
-@kernel
+@inlined
 def impute(x, y, p):
     value = p[0]
     for i in range(x.shape[0]):
         y[i] = value if np.isnan(x[i]) else x[i]
 
 
-@kernel
+@inlined
 def clip(x, y, p):
     low, high = p[0], p[1]
     for i in range(x.shape[0]):
@@ -29,34 +33,55 @@ def clip(x, y, p):
         y[i] = high if v > high else v
 
 
-@kernel
+@inlined
 def scale(x, y, p):
     center, width = p[0], p[1]
     for i in range(x.shape[0]):
         y[i] = (x[i] - center) / width
 
 
-@kernel
+@inlined
+def natural_log(v):
+    """ln(v) of v > 0 within 0.9 ulp and without branches, so that loops of it are vectorised; the C library's is not.
+
+    After e_log.c of fdlibm (Sun, 1993): v = 2**k * (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), then a polynomial in f.
+    """
+    tiny = v < SMALLEST_NORMAL
+    bits = np.float64(v * 2.0**54 if tiny else v).view(np.int64) + BELOW_ONE
+    k = np.int64((bits >> 52) | TWO_52).view(np.float64) - (2.0**52 + 1023.0)
+    k = k - 54.0 if tiny else k
+    f = np.int64((bits & FRACTION) + SQRT_HALF).view(np.float64) - 1.0
+    half, s = 0.5 * f * f, f / (2.0 + f)
+    z = s * s
+    w = z * z
+    even = w * (3.999999999940941908e-01 + w * (2.222219843214978396e-01 + w * 1.531383769920937332e-01))
+    odd = w * (1.818357216161805012e-01 + w * 1.479819860511658591e-01)
+    odd = z * (6.666666666666735130e-01 + w * (2.857142874366239149e-01 + odd))
+    small = s * (half + (even + odd)) + k * 1.90821492927058770002e-10
+    return v if v == np.inf else small - half + f + k * 6.93147180369123816490e-01
+
+
+@inlined
 def log(x, y, p):
     shift = p[0]
     for i in range(x.shape[0]):
         v = x[i] + shift
-        y[i] = np.log(v) if v > 0.0 else np.nan
+        y[i] = natural_log(v) if v > 0.0 else np.nan
 
 
-@kernel
+@inlined
 def ratio(a, b, y, p):
     for i in range(y.shape[0]):
         y[i] = a[i] / b[i] if b[i] != 0.0 else np.nan
 
 
-@kernel
+@inlined
 def difference(a, b, y, p):
     for i in range(y.shape[0]):
         y[i] = a[i] - b[i]
 
 
-@kernel
+@inlined
 def bucket(x, y, p):
     for i in range(x.shape[0]):
         y[i] = np.nan if np.isnan(x[i]) else 0.0
@@ -66,20 +91,20 @@ def bucket(x, y, p):
             y[i] += 1.0 if x[i] >= edge else 0.0
 
 
-@kernel
+@inlined
 def missing_flag(x, y, p):
     for i in range(x.shape[0]):
         y[i] = 1.0 if np.isnan(x[i]) else 0.0
 
 
-@kernel
+@inlined
 def one_hot(x, y, p):
     code = p[0]
     for i in range(x.shape[0]):
         y[i] = 1.0 if x[i] == code else 0.0
 
 
-@kernel
+@inlined
 def ordinal(x, y, p):
     last = p.shape[0] - 1
     for i in range(x.shape[0]):
@@ -87,7 +112,7 @@ def ordinal(x, y, p):
         y[i] = v if np.isnan(v) else p[int(v)] if 0.0 <= v < last else p[last]
 
 
-@kernel
+@inlined
 def target_encode(x, y, p):
     unknown = p.shape[0] - 2
     for i in range(x.shape[0]):
@@ -95,7 +120,7 @@ def target_encode(x, y, p):
         y[i] = p[unknown + 1] if np.isnan(v) else p[int(v)] if 0.0 <= v < unknown else p[unknown]
 
 
-@kernel
+@inlined
 def hash_bucket(x, y, p):
     buckets, seed = np.uint64(p[0]), np.uint64(p[1]) * np.uint64(0x9E3779B97F4A7C15)
     for i in range(x.shape[0]):
@@ -108,74 +133,77 @@ def hash_bucket(x, y, p):
         y[i] = np.float64((h ^ (h >> np.uint64(31))) % buckets)
 
 
-@kernel
+@inlined
+def divide(a, b):
+    """Floor of a / b, of whole numbers: a + 0.5 is so far from a multiple of b that no rounding reaches it."""
+    return np.floor((a + 0.5) * (1.0 / b))
+
+
+@inlined
 def civil(days):
-    """Year, month and day of a number of days since 1970-01-01, proleptic Gregorian calendar.
+    """Year, month, day and day of the year of days since 1970-01-01, proleptic Gregorian calendar.
 
-    Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years are counted from March, in eras of 400.
+    Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years are counted from March, in eras of 400. In
+    float64, whole numbers all along: that vectorises, and 64-bit integer division does not.
     """
-    shifted = days + 719468
-    era = shifted // 146097
-    of_era = shifted - era * 146097
-    year = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    of_year = of_era - (365 * year + year // 4 - year // 100)
-    month = (5 * of_year + 2) // 153
-    day = of_year - (153 * month + 2) // 5 + 1
-    month = month + 3 if month < 10 else month - 9
-    return year + era * 400 + (1 if month <= 2 else 0), month, day
+    shifted = np.floor(days) + 719468.0
+    era = divide(shifted, 146097.0)
+    of_era = shifted - era * 146097.0
+    leaps = divide(of_era, 1460.0) - divide(of_era, 36524.0) + divide(of_era, 146096.0)
+    year = divide(of_era - leaps, 365.0)
+    of_year = of_era - (365.0 * year + divide(year, 4.0) - divide(year, 100.0))
+    month = divide(5.0 * of_year + 2.0, 153.0)
+    day = of_year - divide(153.0 * month + 2.0, 5.0) + 1.0
+    by_4, by_100 = divide(year, 4.0) * 4.0 == year, divide(year, 100.0) * 100.0 == year
+    leap = (by_4 and not by_100) or year == 0.0  # years of an era: 0 to 399
+    january = month >= 10.0
+    ordinal_day = of_year - 305.0 if january else of_year + (60.0 + leap)
+    return year + era * 400.0 + january, month - 9.0 if january else month + 3.0, day, ordinal_day
 
 
-@kernel
+@inlined
 def in_calendar(v):
     return FIRST_DAY <= v < LAST_DAY + 1.0
 
 
-@kernel
+@inlined
 def year(x, y, p):
     for i in range(x.shape[0]):
-        y[i] = civil(int(np.floor(x[i])))[0] if in_calendar(x[i]) else np.nan
+        y[i] = civil(x[i])[0] if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def quarter(x, y, p):
     for i in range(x.shape[0]):
-        y[i] = (civil(int(np.floor(x[i])))[1] + 2) // 3 if in_calendar(x[i]) else np.nan
+        y[i] = divide(civil(x[i])[1] + 2.0, 3.0) if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def month(x, y, p):
     for i in range(x.shape[0]):
-        y[i] = civil(int(np.floor(x[i])))[1] if in_calendar(x[i]) else np.nan
+        y[i] = civil(x[i])[1] if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def day(x, y, p):
     for i in range(x.shape[0]):
-        y[i] = civil(int(np.floor(x[i])))[2] if in_calendar(x[i]) else np.nan
+        y[i] = civil(x[i])[2] if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def weekday(x, y, p):
     for i in range(x.shape[0]):
-        y[i] = (int(np.floor(x[i])) + 3) % 7 if in_calendar(x[i]) else np.nan
+        days = np.floor(x[i]) + 3.0
+        y[i] = days - 7.0 * divide(days, 7.0) if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def day_of_year(x, y, p):
     for i in range(x.shape[0]):
-        if not in_calendar(x[i]):
-            y[i] = np.nan
-            continue
-        days = int(np.floor(x[i]))
-        of_year, of_month, of_day = civil(days)
-        leap = (of_year % 4 == 0 and of_year % 100 != 0) or of_year % 400 == 0
-        after_february = (59 + leap) if of_month > 2 else 0
-        months = of_month - 3 if of_month > 2 else of_month - 1
-        before = (153 * months + 2) // 5 if of_month > 2 else 31 * months
-        y[i] = after_february + before + of_day
+        y[i] = civil(x[i])[3] if in_calendar(x[i]) else np.nan
 
 
-@kernel
+@inlined
 def last(x, y, p, work):
     n = y.shape[0]
     for i in range(n):
@@ -185,7 +213,7 @@ def last(x, y, p, work):
             y[i] = y[i] if np.isnan(x[t, i]) else x[t, i]
 
 
-@kernel
+@inlined
 def _add_up(x, first, total, count):
     """Sum and number of the given months from `first` on."""
     n = total.shape[0]
@@ -199,7 +227,7 @@ def _add_up(x, first, total, count):
             count[i] += 0.0 if np.isnan(v) else 1.0
 
 
-@kernel
+@inlined
 def sum(x, y, p, work):
     count = work[0]
     _add_up(x, x.shape[0] - int(p[0]), y, count)
@@ -207,7 +235,7 @@ def sum(x, y, p, work):
         y[i] = y[i] if count[i] > 0.0 else np.nan
 
 
-@kernel
+@inlined
 def mean(x, y, p, work):
     count = work[0]
     _add_up(x, x.shape[0] - int(p[0]), y, count)
@@ -215,7 +243,7 @@ def mean(x, y, p, work):
         y[i] /= count[i]
 
 
-@kernel
+@inlined
 def std(x, y, p, work):
     n, first = y.shape[0], x.shape[0] - int(p[0])
     count, middle = work[0], work[1]
@@ -231,22 +259,22 @@ def std(x, y, p, work):
         y[i] = np.sqrt(y[i] / count[i])
 
 
-@kernel
+@inlined
 def slope(x, y, p, work):
     n, first = y.shape[0], x.shape[0] - int(p[0])
     count, middle, when, spread = work[0], work[1], work[2], work[3]
-    _add_up(x, first, middle, count)
     for i in range(n):
-        when[i] = 0.0
+        count[i] = middle[i] = when[i] = spread[i] = y[i] = 0.0
     for t in range(first, x.shape[0]):
         at = float(t - first)
         for i in range(n):
-            when[i] += 0.0 if np.isnan(x[t, i]) else at
+            missing = np.isnan(x[t, i])
+            count[i] += 0.0 if missing else 1.0
+            middle[i] += 0.0 if missing else x[t, i]
+            when[i] += 0.0 if missing else at
     for i in range(n):
         middle[i] /= count[i]
         when[i] /= count[i]
-        spread[i] = 0.0
-        y[i] = 0.0
     for t in range(first, x.shape[0]):
         at = float(t - first)
         for i in range(n):
@@ -258,7 +286,7 @@ def slope(x, y, p, work):
         y[i] /= spread[i]
 
 
-@kernel
+@inlined
 def min(x, y, p, work):
     n = y.shape[0]
     for i in range(n):
@@ -269,7 +297,7 @@ def min(x, y, p, work):
             y[i] = y[i] if np.isnan(v) or y[i] <= v else v
 
 
-@kernel
+@inlined
 def max(x, y, p, work):
     n = y.shape[0]
     for i in range(n):
@@ -280,7 +308,7 @@ def max(x, y, p, work):
             y[i] = y[i] if np.isnan(v) or y[i] >= v else v
 
 
-@kernel
+@inlined
 def ewm(x, y, p, work):
     n, decay = y.shape[0], p[1]
     weight = work[0]
@@ -296,7 +324,7 @@ def ewm(x, y, p, work):
         y[i] /= weight[i]
 
 
-@kernel
+@inlined
 def longest_run(x, y, p, work):
     n, bound = y.shape[0], p[1]
     run = work[0]
@@ -310,7 +338,7 @@ def longest_run(x, y, p, work):
             y[i] = y[i] if np.isnan(v) or y[i] >= run[i] else run[i]
 
 
-@kernel
+@inlined
 def months_since(x, y, p, work):
     n, bound = y.shape[0], p[0]
     for i in range(n):
@@ -320,7 +348,7 @@ def months_since(x, y, p, work):
             y[i] = 0.0 if x[t, i] > bound else y[i] + 1.0
 
 
-@kernel
+@inlined
 def yearly_change(x, y, p, work):
     now = x.shape[0] - 1
     for i in range(y.shape[0]):

@@ -1,6 +1,6 @@
 """A contract's feature program as flat arrays, executed by one compiled kernel (or, to check it, by NumPy)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ WORK_ROWS = 4
 SCRATCH = 32768
 """Values of a block, about: 256 KiB, which the second-level cache holds."""
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 128
+_FLOAT32 = np.dtype(np.float32)
 
 
 class Features(NamedTuple):
@@ -33,40 +34,23 @@ class CompiledProgram:
     steps: NDArray[np.int64]
     params: NDArray[np.float64]
     chosen: NDArray[np.int64]
+    layout: NDArray[np.int64]
     features: int
     window: tuple[int, int]
-    height: int
-    block: int
-    mask: NDArray[np.int64]
+    kernel: Callable[..., None]
 
     def run(self, rows: RawRows) -> Features:
         """Raw rows -> features and window."""
-        from serving.features.program_kernels import run_program
-
-        values, history = rows.values, rows.history
-        n = values.shape[0]
-        out = np.empty((n, self.features), np.float32)
-        months, width = self.window
-        window = np.empty((n, months * width), np.float32)
-        flat = history.reshape(n, -1)
-        run_program(
-            values,
-            flat,
-            self.steps,
-            self.params,
-            self.chosen,
-            self.features,
-            out,
-            window,
-            self.height,
-            self.block,
-            self.mask,
-        )
-        return Features(out, window.reshape(n, months, width))
+        n = len(rows.values)
+        out, window = np.empty((n, self.features), _FLOAT32), np.empty((n, *self.window), _FLOAT32)
+        self.kernel(rows.values, rows.history, self.steps, self.params, self.chosen, self.layout, out, window)
+        return Features(out, window)
 
 
 def compile_program(contract: Contract) -> CompiledProgram:
     """Flatten the program of `contract`. Raises ContractError when it uses what this gateway does not know."""
+    from serving.features.program_kernels import run_program
+
     _check_version(contract)
     program, months = contract.program, contract.months
     kinds = _input_kinds(contract)
@@ -108,11 +92,10 @@ def compile_program(contract: Contract) -> CompiledProgram:
         steps,
         np.array(params),
         np.array(chosen, np.int64),
+        np.array([len(program.features), height, block, mask, first_history, months, histories]),
         len(program.features),
         (months if program.window else 0, len(program.window)),
-        height,
-        block,
-        np.array([mask, first_history, months, histories]),
+        run_program,
     )
 
 

@@ -13,9 +13,10 @@ from redis.retry import Retry
 
 
 class RedisServer:
-    """A redis-server on one port as long as this lives, whatever happens to its processes; empty at every start.
+    """A redis-server on one port as long as this lives, whatever happens to its processes.
 
-    options: of redis-server, as in {"requirepass": "secret"}. folder: where it keeps its data, if it is to keep them.
+    options: of redis-server, as in {"requirepass": "secret"}. folder: where it keeps
+    its data; without one it is empty at every start.
     """
 
     def __init__(self, folder: Path | None = None, **options: str) -> None:
@@ -50,6 +51,7 @@ class RedisServer:
                 if self._process.poll() is not None:
                     break
                 time.sleep(0.01)
+        self.kill()
         raise RuntimeError("redis-server did not start")
 
     def kill(self) -> None:
