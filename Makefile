@@ -9,7 +9,7 @@ LOCK := --require-hashes --no-deps -r
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Stamps: an environment is made again when what it is made from has changed.
 .venv/.bootstrap: requirements/bootstrap.txt
@@ -76,6 +76,14 @@ models: .venv/.test  ## train and export again what is committed in model_repo/ 
 .PHONY: performance
 performance: .venv/.test  ## measure gateway and echo side by side, write docs/performance.md
 	$(BIN)/python -m loadtest.performance
+
+.PHONY: features-performance
+features-performance: .venv/.test  ## measure feature programs beside pandas, scikit-learn, polars; write docs/features-performance.md
+	$(BIN)/python -m loadtest.features
+
+.PHONY: store-performance
+store-performance: .venv/.test system-packages  ## measure predictions by id and bulk loading; write docs/store-performance.md
+	$(BIN)/python -m loadtest.store
 
 .PHONY: coverage
 coverage: .venv/.test system-packages  ## tests with coverage
