@@ -5,6 +5,7 @@ and serving cannot drift apart. Values here are plain data; what the operations 
 `serving.features`.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from serving.errors import ContractError
 FORMAT = 1
 MOST_MONTHS = 36
 """The longest history that is stored, sent or read."""
+ENTITY_TYPE = r"[a-z][a-z0-9_]{0,31}"
 HISTORIES, LENGTHS, MASK = "histories", "lengths", "mask"
 """Reserved where a model reads histories: two tensors that callers send, and the value that tells which months are."""
 
@@ -231,6 +233,8 @@ class Contract(_Value, frozen=True):
     def __post_init__(self) -> None:
         names = [raw.name for raw in self.inputs]
         _check(self.format == FORMAT, f"format is {self.format}, this gateway reads format {FORMAT}")
+        entity_type = re.fullmatch(ENTITY_TYPE, self.entity_type)
+        _check(entity_type is not None, f"entity_type is {self.entity_type!r}, expected as in 'employee'")
         _check(len(set(names)) == len(names), "two inputs bear the same name")
         _check(not set(names) & {tensor.name for tensor in self.tensors}, "an input bears the name of a graph input")
         _check(len(self.inputs) > 0 and len(self.outputs) > 0, "inputs and outputs cannot be empty")

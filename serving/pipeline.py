@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import EpmError, InvalidInput, NotFound, NotReady, Overloaded, PreconditionFailed, TooLate
-from serving.features.rows import Cells, Inspection, MonthlyCells, RawRows
+from serving.features.rows import Cells, Inspection, MonthlyCells, RawRows, RowSchema
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
-from serving.store.fetched import CORRUPT, NOT_FOUND, UNAVAILABLE, Fetched
+from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
+from serving.store.reader import FactRows
 
 Inputs = Mapping[str, Cells | MonthlyCells]
 """A batch of n rows: raw columns by name, or the graph's own tensors by name; never both."""
@@ -29,6 +30,8 @@ class Entities:
 
     entity_type: str
     ids: Sequence[str]
+    present_month: int | None = None
+    """The last month of all histories, in months since January 1970; None: the newest that is known of each."""
 
 
 class Store(Protocol):
@@ -138,7 +141,7 @@ class Pipeline:
         self._admit(rows)  # records of 4,096 entities are megabytes: they count from the start
         try:
             fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
-            compute = partial(self._compute_stored, served, inputs, deadline, fetched)
+            compute = partial(self._compute_stored, served, inputs, deadline, fetched, entities.present_month)
             if rows <= self._settings.inline_rows:
                 return compute()
         finally:
@@ -193,19 +196,24 @@ class Pipeline:
         return self._answer(served, rows, inspection)
 
     def _compute_stored(
-        self, served: ServedModel, inputs: Inputs, deadline: float | None, fetched: Fetched
+        self,
+        served: ServedModel,
+        inputs: Inputs,
+        deadline: float | None,
+        fetched: Fetched,
+        present_month: int | None,
     ) -> Prediction:
         _check_deadline(deadline)
         if (fetched.state == UNAVAILABLE).all():
             raise NotReady("the online store does not answer, and none of these entities is in the replica: try again")
-        schema, facts = served.schema, served.reader.read(fetched)
+        schema = served.schema
+        replaced = np.array([schema.is_given(name, inputs) for name in schema.names])
+        facts = served.reader.read(fetched, replaced, present_month)
         rows = schema.override(facts.rows, inputs)
         inspection = schema.inspect(rows)
-        given = [number for number, name in enumerate(schema.names) if schema.is_given(name, inputs)]
-        facts.as_of[:, given] = -1
+        facts.as_of[:, replaced] = -1
         schema.mark_stale(inspection, facts.as_of, int(time.time() * 1000))
-        unusable = facts.wrong.astype(bool) & ~np.isin(facts.wrong_input, given)
-        errors = _row_errors(served, inspection, fetched, unusable, facts.wrong_input)
+        errors = _row_errors(schema, rows, inspection, fetched, facts, replaced)
         return self._answer(served, rows, inspection, errors, np.flatnonzero(fetched.stale))
 
     def _answer(
@@ -252,34 +260,45 @@ def _check_deadline(deadline: float | None) -> None:
 
 
 def _row_errors(
-    served: ServedModel,
+    schema: RowSchema,
+    rows: RawRows,
     inspection: Inspection,
     fetched: Fetched,
-    unusable: NDArray[np.bool_],
-    unusable_input: NDArray[np.int32],
+    facts: FactRows,
+    replaced: NDArray[np.bool_],
 ) -> tuple[RowError, ...]:
     """Rows without an answer, each under its first reason; equal reasons together."""
-    reasons: dict[tuple[int, int], EpmError] = {}
-    rows: dict[tuple[int, int], list[int]] = {}
-    names = served.schema.names
-    for row in np.flatnonzero((fetched.state != 0) | unusable | inspection.wrong.astype(bool)).tolist():
-        state, column = int(fetched.state[row]), -1
-        if state == NOT_FOUND:
-            error: EpmError = NotFound("nothing is stored of this entity")
-        elif state == UNAVAILABLE:
-            error = NotReady("the online store does not answer, and this entity is not in the replica: try again")
-        elif state == CORRUPT:
-            error = PreconditionFailed("what is stored of this entity is damaged: write its facts again")
-        elif unusable[row]:
-            column = int(unusable_input[row])
-            message = f"{names[column]}: what is stored is of another type than the model takes"
-            error, state = PreconditionFailed(message, field=names[column]), 4
+    found: dict[tuple[Any, ...], tuple[EpmError, list[int]]] = {}
+    for row in np.flatnonzero((fetched.state != FOUND) | (facts.wrong != 0) | (inspection.wrong != 0)).tolist():
+        state, wrong_input, where = int(fetched.state[row]), int(facts.wrong_input[row]), int(inspection.where[row, 0])
+        if state != FOUND:
+            key: tuple[Any, ...] = (state,)
+        elif facts.wrong[row]:
+            key = (CORRUPT,) if wrong_input < 0 else ("type", wrong_input)
+        elif replaced[where]:  # the caller's own value: told in full, row by row
+            key = ("sent", row)
         else:
-            column = int(inspection.where[row, 0])
-            error, state = served.schema.stored_refusal(inspection, row), 5 + int(inspection.wrong[row])
-        reasons.setdefault((state, column), error)
-        rows.setdefault((state, column), []).append(row)
-    return tuple(RowError(error, np.array(rows[key], np.int64)) for key, error in reasons.items())
+            key = ("stored", where, int(inspection.wrong[row]))
+        if key not in found:
+            found[key] = (_row_error(key, schema, rows, inspection, row), [])
+        found[key][1].append(row)
+    return tuple(RowError(error, np.array(numbers, np.int64)) for error, numbers in found.values())
+
+
+def _row_error(key: tuple[Any, ...], schema: RowSchema, rows: RawRows, inspection: Inspection, row: int) -> EpmError:
+    match key:
+        case ("type", number):
+            name = schema.names[number]
+            return PreconditionFailed(f"{name}: what is stored is of another type than the model takes", field=name)
+        case ("sent", _):
+            return schema.refusal(rows, inspection, row)
+        case ("stored", _, _):
+            return schema.stored_refusal(inspection, row)
+    if key[0] == NOT_FOUND:
+        return NotFound("nothing is stored of this entity")
+    if key[0] == UNAVAILABLE:
+        return NotReady("the online store does not answer, and this entity is not in the replica: try again")
+    return PreconditionFailed("what is stored of this entity is damaged: write its facts again")
 
 
 def _blank(values: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -73,7 +73,7 @@ def _contract() -> Contract:
     return Contract(
         format=FORMAT,
         model="warm",
-        entity_type="",
+        entity_type="employee",
         title=title,
         inputs=(
             NumberInput("number", title, ""),

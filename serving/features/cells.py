@@ -21,7 +21,7 @@ Reader = Callable[[str, Cells], Any]
 _LARGEST = sys.float_info.max
 _EPOCH = date(1970, 1, 1).toordinal()
 MOST_WHOLE = 2**53
-"""Beyond it, not every whole number is a float64."""
+"""From it on, not every whole number is a float64."""
 
 
 def reader(raw: RawInput) -> Reader:
@@ -87,7 +87,7 @@ def _texts(name: str, cells: Cells) -> Any:
         if _is_missing(cell):
             values.append(np.nan)
             continue
-        if isinstance(cell, float) and cell.is_integer() and abs(cell) <= MOST_WHOLE:
+        if isinstance(cell, float) and cell.is_integer() and abs(cell) < MOST_WHOLE:
             cell = int(cell)
         if type(cell) is int:
             cell = str(cell)

@@ -75,6 +75,8 @@ class HistorySchema:
     def _fill(self, name: str, cells: Any, given: NDArray[np.int64] | None, out: NDArray[np.float64]) -> None:
         """One history into out: float64[n, T]."""
         if isinstance(cells, MonthlyCells):
+            if given is not None:
+                raise InvalidInput.cell(LENGTHS, "lengths beside a history that has its own", "one of them")
             _place(name, cells.values, cells.lengths, out)
         elif isinstance(cells, list):
             for row, months in enumerate(cells):
@@ -95,7 +97,9 @@ class HistorySchema:
             _place(name, values, given, out)
 
 
-def _lengths(cells: Cells, n: int) -> NDArray[np.int64]:
+def _lengths(cells: Cells | MonthlyCells, n: int) -> NDArray[np.int64]:
+    if isinstance(cells, MonthlyCells):
+        raise InvalidInput.cell(LENGTHS, "a history", "one whole number a row")
     values = np.asarray(numbers(LENGTHS, cells), np.float64)
     if values.shape not in ((n,), (n, 1)) or not (values == np.floor(values)).all():
         raise InvalidInput.cell(

@@ -36,7 +36,8 @@ class Epm:
         served = call.served = self._resolve(request.model)
         entities = None
         if request.HasField("entities"):
-            entities = Entities(request.entities.entity_type, list(request.entities.ids))
+            present = _month("entities.present_month", request.entities.present_month)
+            entities = Entities(request.entities.entity_type, list(request.entities.ids), present)
         inputs = _inputs(request, served, self._pipeline.max_rows)
         prediction = await self._pipeline.predict(served, inputs, call.deadline, entities)
         return _response(request.request_id, prediction).SerializeToString(deterministic=True)
@@ -75,6 +76,13 @@ def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> d
     return inputs
 
 
+def _month(field: str, month: int) -> int | None:
+    """Months since January 1970 of a month as in 202610; None for 0. Raises InvalidInput."""
+    if month and not (1970 <= month // 100 <= 2999 and 1 <= month % 100 <= 12):
+        raise InvalidInput.cell(field, f"{month}", "year and month, as in 202610")
+    return (month // 100 - 1970) * 12 + month % 100 - 1 if month else None
+
+
 def _cells(column: v1.Column, max_rows: int) -> Cells | MonthlyCells:
     """A column's cells with what its bitmap says is missing. Raises InvalidInput."""
     kind = column.WhichOneof("values")
@@ -86,7 +94,7 @@ def _cells(column: v1.Column, max_rows: int) -> Cells | MonthlyCells:
     if kind == "doubles":
         cells = np.array(column.doubles.values, np.float64)
     elif kind == "int64s":
-        cells = np.array(column.int64s.values, np.float64)
+        cells = np.array(column.int64s.values, np.int64)
     elif kind == "strings":
         cells = list(column.strings.values)
     else:
@@ -95,7 +103,9 @@ def _cells(column: v1.Column, max_rows: int) -> Cells | MonthlyCells:
         given = _given(column.name, column.validity, len(cells))
         if kind == "strings":
             return [cell if here else "" for cell, here in zip(cells, given, strict=True)]
-        cells[~given] = np.nan
+        if not given.all():
+            cells = cells.astype(np.float64)
+            cells[~given] = np.nan
     return cells
 
 

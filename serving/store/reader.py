@@ -26,7 +26,8 @@ class FactRows:
 
     rows: RawRows
     as_of: NDArray[np.int64]
-    """When each input was so, in ms since 1970-01-01; of a history its newest known month; -1: nothing is stored.
+    """When each input was so, in ms since 1970-01-01; of a history its newest known month, and not later than that
+    month's end; -1: nothing is stored.
     Shape [n, inputs], in the contract's order."""
     wrong: NDArray[np.uint8]
     """FINE, or what is wrong with the row: a stored fact is of a type that its input cannot take. Shape [n]."""
@@ -67,10 +68,13 @@ class RecordReader:
         self._shape = (len(histories), contract.months)
         self._n_inputs = len(contract.inputs)
 
-    def read(self, fetched: Fetched) -> FactRows:
+    def read(
+        self, fetched: Fetched, replaced: NDArray[np.bool_] | None = None, present_month: int | None = None
+    ) -> FactRows:
         """One row for each entity, all missing where no record was found.
 
-        The newest known month of any history of the row is the last one of all of them.
+        replaced: bool[inputs], those of which nothing stored counts. present_month: the last month of all histories, in
+        months since January 1970; None: of each entity the newest month that is known of any of its monthly facts.
         """
         from serving.store import reader_kernels
 
@@ -88,6 +92,8 @@ class RecordReader:
             self._inputs,
             self._histories,
             self._categories,
+            np.zeros(self._n_inputs, np.bool_) if replaced is None else replaced,
+            reader_kernels.NEWEST if present_month is None else present_month,
             rows.values,
             rows.history,
             as_of,

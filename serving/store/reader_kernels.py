@@ -33,6 +33,8 @@ FINE, TEXT_FOR_NUMBER, NO_DATE, NOT_WHOLE, BROKEN = range(5)
 INPUT, COLUMN, INPUT_KIND, FIRST_CATEGORY, N_CATEGORIES = 2, 3, 4, 5, 6
 CODE = 2
 
+NEWEST = -(2**31)
+DAY_MS = 86_400_000
 _LARGEST = 2.0**53
 _ZERO_DIGIT, _DASH = 48, 45
 
@@ -48,6 +50,8 @@ def read_records(
     inputs,
     series_inputs,
     categories,
+    replaced,
+    present_month,
     values,
     history,
     as_of,
@@ -58,7 +62,8 @@ def read_records(
 
     buffer: uint8[:]; starts, ends: int64[n]; state: uint8[n], the record is read where it is `found`.
     names: uint8[:], those of the contract; inputs: int64[C, 7], series_inputs: int64[K, 4], in order of their names;
-    categories: int64[.., 3], those of each input in order of their names.
+    categories: int64[.., 3], those of each input in order of their names. replaced: bool[inputs], what is stored of
+    them does not count; present_month: the last month of every history, NEWEST for the newest one that is known.
     values: float64[n, C], history: float64[n, K, T], as_of: int64[n, inputs], wrong: uint8[n], wrong_input: int32[n]:
     written.
     """
@@ -87,31 +92,46 @@ def read_records(
                 values[i, inputs[c, COLUMN]] = value
                 number = inputs[c, INPUT]
                 as_of[i, number] = load_int64(buffer, stamps + facts[f, FACT_STAMP] * STAMP)
-                if problem != FINE and (wrong[i] == FINE or number < wrong_input[i]):
+                if problem != FINE and not replaced[number] and (wrong[i] == FINE or number < wrong_input[i]):
                     wrong[i], wrong_input[i] = problem, number
             f += order <= 0
             c += order >= 0
 
         rows[:] = -1
-        present = np.int64(-32768)
+        present = present_month
+        if present == NEWEST:
+            for s in range(n_series):
+                present = max(present, series[s, FIRST] + series[s, MONTHS] - 1)
         s = c = 0
         while s < n_series and c < n_histories:
             line, given = series[s], series_inputs[c]
             order = compare(buffer, line[AT], line[END], names, given[AT], given[END])
             if order == 0:
                 rows[c] = s
-                present = max(present, line[FIRST] + line[MONTHS] - 1)
-                newest = known_stamp(buffer, line, line[MONTHS] - 1, width)
-                as_of[i, given[INPUT]] = load_int64(buffer, stamps + newest * STAMP)
+                as_of[i, given[INPUT]] = _newest(buffer, line, present, stamps, width)
             s += order <= 0
             c += order >= 0
         for c in range(n_histories):
             if rows[c] >= 0:
                 line, column = series[rows[c]], series_inputs[c, COLUMN]
                 shift = line[FIRST] - present + months - 1  # where the first month of the series goes
-                first = max(0, -shift)
-                if first < line[MONTHS]:
-                    read_months(buffer, line, first, history[i, column, shift + first : shift + line[MONTHS]])
+                first, end = max(0, -shift), min(line[MONTHS], months - shift)
+                if first < end:
+                    read_months(buffer, line, first, history[i, column, shift + first : shift + end])
+
+
+@kernel
+def _newest(buffer, line, present, stamps, width):
+    """When the newest known month of a series up to `present` was so: as its source said, but not after its end."""
+    m = min(line[MONTHS] - 1, present - line[FIRST])
+    while m >= 0:
+        stamp = known_stamp(buffer, line, m, width)
+        if stamp >= 0:
+            month = line[FIRST] + m + 1
+            end = np.int64(_day_number(1970 + month // 12, month % 12 + 1, 1)) * DAY_MS - 1
+            return min(load_int64(buffer, stamps + stamp * STAMP), end)
+        m -= 1
+    return np.int64(-1)
 
 
 @kernel
@@ -157,7 +177,7 @@ def _category(buffer, start, end, names, given, categories):
 @kernel
 def _whole_number(number):
     """The code of a number's decimal digits, as text."""
-    if not abs(number) <= _LARGEST or number != np.floor(number):
+    if not abs(number) < _LARGEST or number != np.floor(number):
         return np.nan, NOT_WHOLE
     text = np.empty(20, np.uint8)
     at = text.shape[0]
@@ -189,11 +209,16 @@ def _days(buffer, start, end):
     longest = 28 + leap if month == 2 else 30 + (month + month // 8) % 2
     if not 1 <= day <= longest:
         return np.nan, NO_DATE
+    return np.float64(_day_number(year, month, day)), FINE
+
+
+@kernel
+def _day_number(year, month, day):
+    """Days since 1970-01-01."""
     if month <= 2:  # years that begin in March end with the day that some of them lack
         year -= 1
         month += 12
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1
-    return np.float64(days - 719468), FINE
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 1 - 719468
 
 
 @kernel

@@ -37,6 +37,8 @@ def test_a_contract_survives_json_and_gives_the_same_bytes() -> None:
         (lambda c: c["program"]["features"].append("nobody"), "feature 'nobody' is written by no step"),
         (lambda c: c["tensors"][0].update(shape=[3]), r"0 graph inputs take float32\[n, 8\], expected 1"),
         (lambda c: c["outputs"][0].update(classes=["A"]), "at least two"),
+        (lambda c: c.update(entity_type="Employee"), "entity_type is 'Employee'"),
+        (lambda c: c.update(months=3), "3 months, but no input is a history"),
         (lambda c: [raw.update(weight=0) for raw in c["inputs"]], "sum to 0"),
     ],
 )

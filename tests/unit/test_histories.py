@@ -82,6 +82,16 @@ def test_every_form_gives_the_same_months(form: str) -> None:
         ({"histories": np.zeros((1, 2, 2)), "lengths": np.array([1, 1])}, "lengths", "got 2 rows, expected 1"),
         ({"histories": np.zeros((1, 2, 2)), "overtime": np.zeros((1, 2))}, "overtime", "histories holds already"),
         ({"lengths": np.array([1])}, "lengths", "got lengths of nothing"),
+        (
+            {"overtime": np.zeros((1, 2)), "lengths": MonthlyCells(np.zeros((1, 2)), np.array([2]))},
+            "lengths",
+            "got a history, expected one whole number a row",
+        ),
+        (
+            {"overtime": MonthlyCells(np.zeros((1, 2)), np.array([2])), "lengths": np.array([1])},
+            "lengths",
+            "got lengths beside a history that has its own",
+        ),
         ({"mask": np.array([1])}, "mask", "got an unknown column"),
     ],
 )

@@ -136,7 +136,7 @@ def value_of(raw: RawInput, stored: float | str | None) -> tuple[float, int]:
     if isinstance(raw, TextInput):
         if isinstance(stored, str):
             return text_code(stored), reader.FINE
-        whole = abs(stored) <= 2**53 and stored.is_integer()
+        whole = abs(stored) < 2**53 and stored.is_integer()
         return (text_code(str(int(stored))), reader.FINE) if whole else (NAN, reader.NOT_WHOLE)
     if isinstance(raw, DateInput) and isinstance(stored, str):
         try:
@@ -149,6 +149,12 @@ def value_of(raw: RawInput, stored: float | str | None) -> tuple[float, int]:
     return (NAN, reader.TEXT_FOR_NUMBER) if isinstance(stored, str) else (stored, reader.FINE)
 
 
+def end_of(month: int) -> int:
+    """The last millisecond of a month, counted from January 1970."""
+    following = datetime.datetime(1970 + (month + 1) // 12, (month + 1) % 12 + 1, 1, tzinfo=datetime.UTC)
+    return int(following.timestamp() * 1000) - 1
+
+
 def expected(promise: Contract, record: bytes | None) -> tuple[list[float], np.ndarray, list[int], tuple[int, int]]:
     """values, history, as_of, (wrong, wrong_input) of one row."""
     histories = [raw for raw in promise.inputs if isinstance(raw, HistoryInput)]
@@ -156,11 +162,12 @@ def expected(promise: Contract, record: bytes | None) -> tuple[list[float], np.n
     history = np.full((len(histories), promise.months), NAN)
     stored = None if record is None else records.decode(record)
     series = {} if stored is None else {raw.name: stored.series.get(raw.name) for raw in histories}
-    newest = [line.months.first + len(line.months.values) - 1 for line in series.values() if line is not None]
+    lines = () if stored is None else stored.series.values()
+    newest = [line.months.first + len(line.months.values) - 1 for line in lines]
     for number, raw in enumerate(promise.inputs):
         if isinstance(raw, HistoryInput):
             if line := series.get(raw.name):
-                as_of[number] = line.stamps[-1].as_of
+                as_of[number] = min(line.stamps[-1].as_of, end_of(line.months.first + len(line.stamps) - 1))
                 for place, value in enumerate(line.months.values):
                     age = max(newest) - line.months.first - place
                     if age < promise.months:
@@ -221,7 +228,7 @@ def test_leap_years_of_all_kinds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "text"), [(7.0, "7"), (-12.0, "-12"), (0.0, "0"), (-0.0, "0"), (2.0**53, str(2**53))]
+    ("stored", "text"), [(7.0, "7"), (-12.0, "-12"), (0.0, "0"), (-0.0, "0"), (2.0**53 - 1, str(2**53 - 1))]
 )
 def test_a_whole_number_is_the_text_of_its_digits(stored: float, text: str) -> None:
     assert read_one([TextInput("team", TITLE)], {"team": stored}).rows.values[0, 0] == text_code(text)
@@ -239,13 +246,9 @@ def test_kernels_know_the_same_codes() -> None:
         assert getattr(reader, code) == getattr(reader_kernels, code)
 
 
-def test_histories_end_with_the_newest_month_of_any_of_them() -> None:
+def test_histories_end_with_the_newest_month_that_is_known_of_anything() -> None:
     inputs = [HistoryInput("b", TITLE, "h"), HistoryInput("a", TITLE, "h")]
-    series = {
-        "a": Months(600, np.array([1.0, NAN, 3.0])),
-        "b": Months(603, np.array([4.0, 5.0, NAN])),
-        "other": Months(640, np.ones(1)),
-    }
+    series = {"a": Months(600, np.array([1.0, NAN, 3.0])), "b": Months(603, np.array([4.0, 5.0, NAN]))}
     read = read_one(inputs, {}, series, months=4)
     assert np.array_equal(read.rows.history[0], [[NAN, NAN, 4, 5], [NAN, 3, NAN, NAN]], equal_nan=True)
     assert read.as_of.tolist() == [[5, 5]]
@@ -255,6 +258,35 @@ def test_histories_end_with_the_newest_month_of_any_of_them() -> None:
     shortest = read_one(inputs, {}, series, months=1)
     assert np.array_equal(shortest.rows.history[0], [[5], [NAN]], equal_nan=True)
     assert shortest.as_of.tolist() == [[5, 5]]
+    later = read_one(inputs, {}, {**series, "other": Months(605, np.ones(1))}, months=4)
+    assert np.array_equal(later.rows.history[0], [[NAN, 4, 5, NAN], [3, NAN, NAN, NAN]], equal_nan=True)
+
+
+def test_a_present_month_may_be_given() -> None:
+    inputs = [HistoryInput("a", TITLE, "h"), HistoryInput("b", TITLE, "h")]
+    series = {"a": Months(600, np.array([1.0, NAN, 3.0])), "b": Months(603, np.array([4.0]))}
+    record = records.merge(None, [FactsEvent("employee", "7", Stamp(2**45, 0, "hr"), {}, series)])
+    reader_of = RecordReader(contract(inputs, 3))
+    for present, a, b in (
+        (599, [NAN, NAN, NAN], [NAN, NAN, NAN]),
+        (601, [NAN, 1, NAN], [NAN, NAN, NAN]),
+        (603, [NAN, 3, NAN], [NAN, NAN, 4]),
+        (605, [NAN, NAN, NAN], [4, NAN, NAN]),
+        (999, [NAN, NAN, NAN], [NAN, NAN, NAN]),
+    ):
+        read = reader_of.read(together([record]), present_month=present)
+        assert np.array_equal(read.rows.history[0], [a, b], equal_nan=True)
+        newest_of_a = -1 if present == 599 else end_of(600 if present == 601 else 602)
+        assert read.as_of[0].tolist() == [newest_of_a, end_of(603) if present >= 603 else -1]
+
+
+def test_what_is_replaced_is_neither_wrong_nor_hides_what_is() -> None:
+    record = records.merge(None, [FactsEvent("employee", "7", Stamp(5, 0, "hr"), {"a": "x", "b": "y"})])
+    inputs = [NumberInput("a", TITLE, ""), NumberInput("b", TITLE, "")]
+    reader_of = RecordReader(contract(inputs, 0))
+    for replaced, wrong in (((False, False), 0), ((True, False), 1), ((False, True), 0), ((True, True), -1)):
+        read = reader_of.read(together([record]), np.array(replaced))
+        assert read.wrong_input[0] == wrong
 
 
 def test_only_records_that_were_found_are_read() -> None:

@@ -77,12 +77,14 @@ class History(_message.Message):
     def __init__(self, months: _Optional[int] = ..., values: _Optional[_Iterable[float]] = ..., lengths: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Entities(_message.Message):
-    __slots__ = ("entity_type", "ids")
+    __slots__ = ("entity_type", "ids", "present_month")
     ENTITY_TYPE_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
+    PRESENT_MONTH_FIELD_NUMBER: _ClassVar[int]
     entity_type: str
     ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, entity_type: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    present_month: int
+    def __init__(self, entity_type: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., present_month: _Optional[int] = ...) -> None: ...
 
 class Tensor(_message.Message):
     __slots__ = ("name", "shape", "values")
