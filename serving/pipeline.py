@@ -42,9 +42,9 @@ class Store(Protocol):
         ...
 
 
-States = Callable[[ServedModel, NDArray[np.int64], int, int], None]
-"""After each batch of raw rows: how often each input was missing, unknown, out of range or stale (int64[4, inputs]),
-how many rows were answered, and how many of them with low coverage."""
+States = Callable[[ServedModel, NDArray[np.int64] | None, int, int], None]
+"""After each batch of raw rows: how often each input was missing, unknown, out of range or stale (int64[4, inputs],
+or None for never), how many rows were answered, and how many of them with low coverage."""
 
 
 class WarningCode(StrEnum):
@@ -57,6 +57,7 @@ class WarningCode(StrEnum):
     STALE = "stale"
 
 
+_NONE = np.empty(0, np.int64)
 _STATES = (WarningCode.MISSING, WarningCode.UNKNOWN_CATEGORY, WarningCode.OUT_OF_TRAINING_RANGE, WarningCode.STALE)
 """Bit by bit what a mark of `row_kernels` means."""
 
@@ -227,7 +228,7 @@ class Pipeline:
         """What the model says of raw rows. stale: rows that are as they were when the store was last reached."""
         tensors = served.backend.run(served.graph_tensors(served.program.run(rows)))
         margin, coverage = served.margin(tensors), inspection.coverage
-        failed = np.concatenate([error.rows for error in errors]) if errors else np.empty(0, np.int64)
+        failed = np.concatenate([error.rows for error in errors]) if errors else _NONE
         if errors:
             tensors = {name: _blank(values, failed) for name, values in tensors.items()}
             margin = None if margin is None else _blank(margin, failed)
@@ -241,16 +242,17 @@ class Pipeline:
         self, served: ServedModel, inspection: Inspection, failed: NDArray[np.int64]
     ) -> tuple[RowWarning, ...]:
         """What readers should know of the rows that were answered; counted as well."""
-        low = inspection.coverage < served.contract.min_coverage
-        low[failed] = False
-        rows_low = np.flatnonzero(low)
-        found = [RowWarning(WarningCode.LOW_COVERAGE, "", rows_low)] if rows_low.size else []
-        counts = np.zeros((len(_STATES), len(served.schema.names)), np.int64)
-        if inspection.count(counts):
+        found, counts, low = [], None, 0
+        if inspection.low:
+            rows = np.setdiff1d(np.flatnonzero(inspection.coverage < served.contract.min_coverage), failed)
+            if low := rows.size:
+                found.append(RowWarning(WarningCode.LOW_COVERAGE, "", rows))
+        if inspection.marked:
+            counts = inspection.count()
             for number, state in np.argwhere(counts.T).tolist():
                 rows = np.flatnonzero(inspection.marks[:, number] & (1 << state))
                 found.append(RowWarning(_STATES[state], served.schema.names[number], rows))
-        self._states(served, counts, len(low) - len(failed), rows_low.size)
+        self._states(served, counts, len(inspection.coverage) - len(failed), low)
         return tuple(found)
 
 

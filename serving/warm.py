@@ -103,7 +103,7 @@ def _features() -> None:
     schema = RowSchema(contract)
     rows = schema.assemble({"number": [1.0, None], "text": ["a", "b"], "monthly": [[1.0], []]}, max_rows=2)
     inspection = schema.inspect(rows)
-    inspection.count(np.zeros((4, len(schema.names)), np.int64))
+    inspection.count()
     schema.mark_stale(inspection, np.zeros(inspection.marks.shape, np.int64), 0)
     compile_program(contract).run(rows)
 

@@ -40,7 +40,7 @@ class RawRows:
         return len(self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inspection:
     """What is known of raw rows after they were checked.
 
@@ -52,12 +52,20 @@ class Inspection:
     marks: NDArray[np.uint8]
     wrong: NDArray[np.uint8]
     where: NDArray[np.int64]
+    wrong_rows: int = 0
+    """How many rows are wrong."""
+    marked: int = 0
+    """How many inputs bear a mark."""
+    low: int = 0
+    """How many rows are below the contract's coverage."""
 
-    def count(self, counts: NDArray[np.int64]) -> int:
-        """Add to counts, int64[states, inputs], how often each input bears each mark; how many there are."""
+    def count(self) -> NDArray[np.int64]:
+        """How often each input bears each mark: int64[states, inputs]."""
         from serving.features import row_kernels
 
-        return int(row_kernels.count_marks(self.marks, counts))
+        counts = np.zeros((row_kernels.STATES, self.marks.shape[1]), np.int64)
+        row_kernels.count_marks(self.marks, counts)
+        return counts
 
 
 class RowSchema:
@@ -80,6 +88,7 @@ class RowSchema:
         self._facts = np.array([_facts(raw) for raw in self.inputs]).T.copy()
         self._facts[4] = weights / weights.sum()
         ages = [np.inf if raw.max_age_days is None else raw.max_age_days for raw in self.inputs]
+        self._min_coverage = float(contract.min_coverage)
         self._max_age = np.array(ages) * 86_400_000
         self._stale_is_error = np.array([raw.stale == "error" for raw in self.inputs])
 
@@ -115,10 +124,10 @@ class RowSchema:
                 if not self.histories.takes(name):
                     raise self.unknown(name)
                 monthly[name] = cells
+            elif n == 1 and self._plain[number] and type(cells) not in (list, MonthlyCells):
+                values[0, number] = cells[0]  # the commonest call, six times faster than assigning a column
             elif isinstance(cells, MonthlyCells):
                 raise InvalidInput.cell(name, "a history", "one value a row")
-            elif n == 1 and self._plain[number] and type(cells) is not list:
-                values[0, number] = cells[0]  # the commonest call, six times faster than assigning a column
             else:
                 values[:, number] = self._readers[number](name, cells)
         if not monthly:
@@ -146,11 +155,12 @@ class RowSchema:
         found = Inspection(
             np.empty(n, np.float32), np.empty((n, inputs), np.uint8), np.empty(n, np.uint8), np.empty((n, 2), np.int64)
         )
-        row_kernels.inspect_rows(
+        found.wrong_rows, found.marked, found.low = row_kernels.inspect_rows(
             rows.values,
             rows.history,
             self.order,
             self._facts,
+            self._min_coverage,
             found.coverage,
             found.marks,
             found.wrong,
@@ -163,13 +173,15 @@ class RowSchema:
         from serving.features import row_kernels
 
         oldest = np.maximum(now - self._max_age, -1).astype(np.int64)
-        row_kernels.mark_stale(
+        wrong_rows, stale = row_kernels.mark_stale(
             as_of, oldest, self._stale_is_error, inspection.marks, inspection.wrong, inspection.where
         )
+        inspection.wrong_rows += wrong_rows
+        inspection.marked += stale
 
     def refuse_wrong(self, rows: RawRows, inspection: Inspection) -> None:
         """Raise InvalidInput for the first value that cannot be."""
-        if inspection.wrong.any():
+        if inspection.wrong_rows:
             raise self.refusal(rows, inspection, int(np.flatnonzero(inspection.wrong)[0]))
 
     def refusal(self, rows: RawRows, inspection: Inspection, row: int) -> InvalidInput:

@@ -23,13 +23,16 @@ class InputStates(Collector):
         self._cells: dict[Model, NDArray[np.int64]] = {}
         self._rows: dict[Model, list[int]] = {}
 
-    def add(self, model: Model, names: Sequence[str], counts: NDArray[np.int64], rows: int, low: int) -> None:
-        """counts: int64[4, inputs], how often each state was seen of each input; low: rows of low coverage."""
+    def add(self, model: Model, names: Sequence[str], counts: NDArray[np.int64] | None, rows: int, low: int) -> None:
+        """counts: int64[4, inputs], how often each state was seen of each input, None for never; low: rows of low
+        coverage.
+        """
         with self._lock:
             if self._names.get(model) is not names:  # the first time, or another artifact under the same version
-                self._names[model], self._cells[model] = names, np.zeros_like(counts)
+                self._names[model], self._cells[model] = names, np.zeros((len(STATES), len(names)), np.int64)
                 self._rows.setdefault(model, [0, 0])
-            self._cells[model] += counts
+            if counts is not None:
+                self._cells[model] += counts
             self._rows[model][0] += rows
             self._rows[model][1] += low
 

@@ -68,7 +68,7 @@ class Metrics:
         self._loads.labels(model, version, outcome).inc()
 
     def inputs(self, served: Any, counts: Any, rows: int, low: int) -> None:
-        """Count the states of the inputs of a batch. counts: int64[4, inputs]; low: rows of low coverage."""
+        """Count the states of the inputs of a batch. counts: int64[4, inputs] or None; low: rows of low coverage."""
         self._inputs.add((served.name, str(served.version)), served.schema.names, counts, rows, low)
 
     def text(self) -> bytes:
