@@ -65,7 +65,7 @@ class _StoppingPipeline:
         self.max_rows = MOST_ROWS
         self.inputs: Any = None
 
-    async def predict(self, served: Any, inputs: Any, deadline: float | None = None) -> Any:
+    async def predict(self, served: Any, inputs: Any, deadline: float | None = None, entities: Any = None) -> Any:
         self.inputs = inputs
         raise _Stopped
 
@@ -78,7 +78,7 @@ class _InstantPipeline:
         self.max_rows = MOST_ROWS
         self.prediction: Any = None
 
-    async def predict(self, served: Any, inputs: Any, deadline: float | None = None) -> Any:
+    async def predict(self, served: Any, inputs: Any, deadline: float | None = None, entities: Any = None) -> Any:
         return self.prediction
 
 

@@ -234,7 +234,7 @@ class Pipeline:
             margin = None if margin is None else _blank(margin, failed)
             coverage[failed], inspection.marks[failed] = 0, 0
         warnings = self._warnings(served, inspection, failed)
-        if stale is not None and (stale := np.setdiff1d(stale, failed)).size:
+        if stale is not None and stale.size and (stale := np.setdiff1d(stale, failed)).size:
             warnings += (RowWarning(WarningCode.STALE, "", stale),)
         return Prediction(served, len(rows), tensors, margin, coverage, warnings, errors)
 

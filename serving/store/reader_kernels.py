@@ -14,6 +14,7 @@ from serving.store.record_kernels import (
     KIND,
     MISSING,
     MONTHS,
+    NUMBER,
     PAYLOAD,
     STAMP,
     TEXT,
@@ -88,7 +89,10 @@ def read_records(
         while f < n_facts and c < inputs.shape[0]:
             order = compare(buffer, facts[f, AT], facts[f, END], names, inputs[c, AT], inputs[c, END])
             if order == 0:
-                value, problem = _value(buffer, facts, f, names, inputs, c, categories)
+                if facts[f, KIND] == NUMBER and inputs[c, INPUT_KIND] == NUMBERS:  # most are, and the call costs more
+                    value, problem = load_float(buffer, facts[f, PAYLOAD]), FINE
+                else:
+                    value, problem = _value(buffer, facts, f, names, inputs, c, categories)
                 values[i, inputs[c, COLUMN]] = value
                 number = inputs[c, INPUT]
                 as_of[i, number] = load_int64(buffer, stamps + facts[f, FACT_STAMP] * STAMP)
