@@ -41,12 +41,14 @@ class Warmed:
     seconds: float
 
 
-def warm(progress: Callable[[str], None] = log.debug) -> Warmed:
-    """Have everything compiled; one line of progress for each part."""
+def warm(progress: Callable[[str], None] = log.debug, store: bool = True) -> Warmed:
+    """Have everything compiled, what the online store needs only with `store`; one line of progress for each part."""
     from serving.jit import counts
 
     compiled, loaded, unwritten, start = counts.compiled, counts.loaded, counts.unwritten, time.perf_counter()
     for name, part in PARTS.items():
+        if part is _store and not store:
+            continue
         was, begin = (counts.compiled, counts.loaded), time.perf_counter()
         part()
         seconds = time.perf_counter() - begin

@@ -116,7 +116,7 @@ def _facts(values, out):
             h = np.uint64(title) + _SEED
             h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            to[28] = np.float64((h ^ (h >> np.uint64(31))) % _BUCKETS)
+            to[28] = np.float64(((h ^ (h >> np.uint64(31))) >> np.uint64(32)) * _BUCKETS >> np.uint64(32))
         tenure = _held((review - hired) / 365.25, 0.0, 45.0)
         to[29] = _or(tenure, 4.0)
         to[30] = tenure < 1.0

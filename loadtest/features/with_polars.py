@@ -1,7 +1,7 @@
 """Both programs in polars: expressions in few stages; missing is null, days are `pl.Date`.
 
-What several expressions read has a stage before them: eager evaluation of stages was faster than the optimizer's search
-for common expressions. Of histories a column a month.
+What several expressions read has a stage before them. Stages are evaluated eagerly: as lazy queries they took as long
+without the optimizer, and 5 to 20 % longer with it. Of histories a column a month.
 """
 
 import functools
@@ -88,7 +88,7 @@ def _facts_expressions() -> dict[str, pl.Expr]:
     title = c(TITLE) + (TITLE_SEED * 0x9E3779B97F4A7C15) % (1 << 64)
     title = (title ^ (title // (1 << 30))) * 0xBF58476D1CE4E5B9
     title = (title ^ (title // (1 << 27))) * 0x94D049BB133111EB
-    title = (title ^ (title // (1 << 31))) % TITLE_BUCKETS
+    title = (title ^ (title // (1 << 31))) // (1 << 32) * TITLE_BUCKETS // (1 << 32)
     departments, contracts = range(len(CATEGORIES["department"])), range(len(CATEGORIES["contract"]))
     return {
         "band_position": _ratio(c("salary") - c("band_low"), c("band_high") - c("band_low"))

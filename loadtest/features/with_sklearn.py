@@ -238,7 +238,8 @@ def _title(x: Matrix) -> Matrix:
     h = np.where(np.isnan(x), 0.0, x).astype(np.uint64) + _SEED
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.where(np.isnan(x), np.nan, (h ^ (h >> np.uint64(31))) % np.uint64(TITLE_BUCKETS))
+    h = ((h ^ (h >> np.uint64(31))) >> np.uint64(32)) * np.uint64(TITLE_BUCKETS) >> np.uint64(32)
+    return np.where(np.isnan(x), np.nan, h)
 
 
 def _tenure(x: Matrix) -> Matrix:

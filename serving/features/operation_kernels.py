@@ -14,6 +14,7 @@ from serving.jit import inlined
 SQRT_HALF, FRACTION, TWO_52 = 0x3FE6A09E00000000, 0x000FFFFFFFFFFFFF, 0x4330000000000000
 BELOW_ONE = 0x3FF0000000000000 - SQRT_HALF
 SMALLEST_NORMAL = 2.0**-1022
+AT_ONCE = 3  # months that are added in registers, before a sum goes back to memory
 FIRST_DAY, LAST_DAY = -719162, 2932896  # 0001-01-01 and 9999-12-31, counted from 1970-01-01
 
 
@@ -105,32 +106,39 @@ def one_hot(x, y, p):
 
 
 @inlined
+def _look_up(x, y, table, missing, other):
+    """The entry that a category's code stands for; `missing` and `other`: the entries of NaN and of what is no code."""
+    for i in range(x.shape[0]):
+        y[i] = x[i] if 0.0 <= x[i] < other else missing if np.isnan(x[i]) else other
+    for i in range(x.shape[0]):  # by itself: the loop above is vectorised then
+        y[i] = table[np.uint64(y[i])]
+
+
+@inlined
 def ordinal(x, y, p):
     last = p.shape[0] - 1
+    _look_up(x, y, p, last, last)
     for i in range(x.shape[0]):
-        v = x[i]
-        y[i] = v if np.isnan(v) else p[int(v)] if 0.0 <= v < last else p[last]
+        y[i] = np.nan if np.isnan(x[i]) else y[i]
 
 
 @inlined
 def target_encode(x, y, p):
-    unknown = p.shape[0] - 2
-    for i in range(x.shape[0]):
-        v = x[i]
-        y[i] = p[unknown + 1] if np.isnan(v) else p[int(v)] if 0.0 <= v < unknown else p[unknown]
+    missing = p.shape[0] - 1
+    _look_up(x, y, p, missing, missing - 1)
 
 
 @inlined
 def hash_bucket(x, y, p):
+    """The finaliser of SplitMix64 (Steele, Lea, Flood: OOPSLA 2014); its upper half as a fraction, times `buckets`."""
     buckets, seed = np.uint64(p[0]), np.uint64(p[1]) * np.uint64(0x9E3779B97F4A7C15)
     for i in range(x.shape[0]):
-        if np.isnan(x[i]):
-            y[i] = np.nan
-            continue
-        h = np.uint64(x[i]) + seed  # then the finaliser of SplitMix64 (Steele, Lea, Flood: OOPSLA 2014)
+        missing = np.isnan(x[i])
+        h = np.uint64(0.0 if missing else x[i]) + seed
         h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        y[i] = np.float64((h ^ (h >> np.uint64(31))) % buckets)
+        h = ((h ^ (h >> np.uint64(31))) >> np.uint64(32)) * buckets >> np.uint64(32)
+        y[i] = np.nan if missing else np.float64(h)
 
 
 @inlined
@@ -143,22 +151,22 @@ def divide(a, b):
 def civil(days):
     """Year, month, day and day of the year of days since 1970-01-01, proleptic Gregorian calendar.
 
-    Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years are counted from March, in eras of 400. In
-    float64, whole numbers all along: that vectorises, and 64-bit integer division does not.
+    Cassio Neri, Lorenz Schneider, "Euclidean affine functions and their application to calendar algorithms": years are
+    counted from March, in centuries. In float64, whole numbers all along: that vectorises, and 64-bit integer division
+    does not.
     """
     shifted = np.floor(days) + 719468.0
-    era = divide(shifted, 146097.0)
-    of_era = shifted - era * 146097.0
-    leaps = divide(of_era, 1460.0) - divide(of_era, 36524.0) + divide(of_era, 146096.0)
-    year = divide(of_era - leaps, 365.0)
-    of_year = of_era - (365.0 * year + divide(year, 4.0) - divide(year, 100.0))
+    century = divide(4.0 * shifted + 3.0, 146097.0)
+    of_century = shifted - np.floor(36524.25 * century)
+    year = divide(4.0 * of_century + 3.0, 1461.0)
+    of_year = of_century - np.floor(365.25 * year)
     month = divide(5.0 * of_year + 2.0, 153.0)
     day = of_year - divide(153.0 * month + 2.0, 5.0) + 1.0
-    by_4, by_100 = divide(year, 4.0) * 4.0 == year, divide(year, 100.0) * 100.0 == year
-    leap = (by_4 and not by_100) or year == 0.0  # years of an era: 0 to 399
+    fourth = century if year == 0.0 else year
+    leap = np.floor(0.25 * fourth) * 4.0 == fourth
     january = month >= 10.0
     ordinal_day = of_year - 305.0 if january else of_year + (60.0 + leap)
-    return year + era * 400.0 + january, month - 9.0 if january else month + 3.0, day, ordinal_day
+    return century * 100.0 + year + january, month - 9.0 if january else month + 3.0, day, ordinal_day
 
 
 @inlined
@@ -214,17 +222,27 @@ def last(x, y, p, work):
 
 
 @inlined
+def _add_months(x, t, months, total, count):
+    for i in range(total.shape[0]):
+        s, given = total[i], count[i]
+        for k in range(t, t + months):
+            v = x[k, i]
+            s += 0.0 if np.isnan(v) else v
+            given += 0.0 if np.isnan(v) else 1.0
+        total[i], count[i] = s, given
+
+
+@inlined
 def _add_up(x, first, total, count):
     """Sum and number of the given months from `first` on."""
-    n = total.shape[0]
-    for i in range(n):
+    for i in range(total.shape[0]):
         total[i] = 0.0
         count[i] = 0.0
-    for t in range(first, x.shape[0]):
-        for i in range(n):
-            v = x[t, i]
-            total[i] += 0.0 if np.isnan(v) else v
-            count[i] += 0.0 if np.isnan(v) else 1.0
+    threes = first + (x.shape[0] - first) % AT_ONCE
+    for t in range(first, threes):
+        _add_months(x, t, 1, total, count)
+    for t in range(threes, x.shape[0], AT_ONCE):
+        _add_months(x, t, AT_ONCE, total, count)
 
 
 @inlined
@@ -244,6 +262,16 @@ def mean(x, y, p, work):
 
 
 @inlined
+def _add_squares(x, t, months, middle, total):
+    for i in range(total.shape[0]):
+        s = total[i]
+        for k in range(t, t + months):
+            d = x[k, i] - middle[i]
+            s += 0.0 if np.isnan(d) else d * d
+        total[i] = s
+
+
+@inlined
 def std(x, y, p, work):
     n, first = y.shape[0], x.shape[0] - int(p[0])
     count, middle = work[0], work[1]
@@ -251,37 +279,54 @@ def std(x, y, p, work):
     for i in range(n):
         middle[i] /= count[i]
         y[i] = 0.0
-    for t in range(first, x.shape[0]):
-        for i in range(n):
-            d = x[t, i] - middle[i]
-            y[i] += 0.0 if np.isnan(d) else d * d
+    threes = first + (x.shape[0] - first) % AT_ONCE
+    for t in range(first, threes):
+        _add_squares(x, t, 1, middle, y)
+    for t in range(threes, x.shape[0], AT_ONCE):
+        _add_squares(x, t, AT_ONCE, middle, y)
     for i in range(n):
         y[i] = np.sqrt(y[i] / count[i])
+
+
+@inlined
+def _add_times(x, t, months, at, when):
+    for i in range(when.shape[0]):
+        s = when[i]
+        for k in range(months):
+            s += 0.0 if np.isnan(x[t + k, i]) else at + k
+        when[i] = s
+
+
+@inlined
+def _add_products(x, t, months, at, middle, when, above, below):
+    for i in range(above.shape[0]):
+        a, b = above[i], below[i]
+        for k in range(months):
+            v, d = x[t + k, i], at + k - when[i]
+            a += 0.0 if np.isnan(v) else d * (v - middle[i])
+            b += 0.0 if np.isnan(v) else d * d
+        above[i], below[i] = a, b
 
 
 @inlined
 def slope(x, y, p, work):
     n, first = y.shape[0], x.shape[0] - int(p[0])
     count, middle, when, spread = work[0], work[1], work[2], work[3]
+    _add_up(x, first, middle, count)
     for i in range(n):
-        count[i] = middle[i] = when[i] = spread[i] = y[i] = 0.0
-    for t in range(first, x.shape[0]):
-        at = float(t - first)
-        for i in range(n):
-            missing = np.isnan(x[t, i])
-            count[i] += 0.0 if missing else 1.0
-            middle[i] += 0.0 if missing else x[t, i]
-            when[i] += 0.0 if missing else at
+        when[i] = spread[i] = y[i] = 0.0
+    threes = first + (x.shape[0] - first) % AT_ONCE
+    for t in range(first, threes):
+        _add_times(x, t, 1, float(t - first), when)
+    for t in range(threes, x.shape[0], AT_ONCE):
+        _add_times(x, t, AT_ONCE, float(t - first), when)
     for i in range(n):
         middle[i] /= count[i]
         when[i] /= count[i]
-    for t in range(first, x.shape[0]):
-        at = float(t - first)
-        for i in range(n):
-            given = not np.isnan(x[t, i])
-            d = at - when[i]
-            y[i] += d * (x[t, i] - middle[i]) if given else 0.0
-            spread[i] += d * d if given else 0.0
+    for t in range(first, threes):
+        _add_products(x, t, 1, float(t - first), middle, when, y, spread)
+    for t in range(threes, x.shape[0], AT_ONCE):
+        _add_products(x, t, AT_ONCE, float(t - first), middle, when, y, spread)
     for i in range(n):
         y[i] /= spread[i]
 

@@ -1,5 +1,6 @@
 """A contract's feature program as flat arrays, executed by one compiled kernel (or, to check it, by NumPy)."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,10 +19,11 @@ SCRATCH = 32768
 """Values of a block, about: 256 KiB, which the second-level cache holds."""
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 128
 _FLOAT32 = np.dtype(np.float32)
+_NO_WINDOW = np.empty((0, 0, 0), _FLOAT32)
 
 
 class Features(NamedTuple):
-    """What a program makes of n rows. features: float32[n, F]; window: float32[n, T, W], [n, 0, 0] without one."""
+    """What a program makes of n rows. features: float32[n, F]; window: float32[n, T, W], [0, 0, 0] without one."""
 
     features: NDArray[np.float32]
     window: NDArray[np.float32]
@@ -29,21 +31,19 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class CompiledProgram:
-    """Flat arrays as `program_kernels.run_program` takes them, where their meaning stands."""
+    """One flat array as `program_kernels.run_program` takes it, where its meaning stands."""
 
-    steps: NDArray[np.int64]
-    params: NDArray[np.float64]
-    chosen: NDArray[np.int64]
-    layout: NDArray[np.int64]
+    program: NDArray[np.int64]
     features: int
-    window: tuple[int, int]
+    window: tuple[int, int] | None
     kernel: Callable[..., None]
 
     def run(self, rows: RawRows) -> Features:
         """Raw rows -> features and window."""
         n = len(rows.values)
-        out, window = np.empty((n, self.features), _FLOAT32), np.empty((n, *self.window), _FLOAT32)
-        self.kernel(rows.values, rows.history, self.steps, self.params, self.chosen, self.layout, out, window)
+        out = np.empty((n, self.features), _FLOAT32)
+        window = np.empty((n, *self.window), _FLOAT32) if self.window else _NO_WINDOW
+        self.kernel(rows.values, rows.history, self.program, out, window)
         return Features(out, window)
 
 
@@ -55,17 +55,18 @@ def compile_program(contract: Contract) -> CompiledProgram:
     program, months = contract.program, contract.months
     kinds = _input_kinds(contract)
     categories = {raw.name: len(raw.categories) for raw in contract.inputs if isinstance(raw, CategoryInput)}
+    scratch = _Scratch()
     place: dict[str, int] = {}
-    free = 0
     for name in sorted(kinds, key=lambda name: kinds[name] == MONTHLY):  # stable: histories stand behind the others
-        place[name] = free
-        free += months if kinds[name] == MONTHLY else 1
+        place[name] = scratch.take(months if kinds[name] == MONTHLY else 1)
     histories = sum(kind == MONTHLY for kind in kinds.values())
-    first_history, mask = free - months * histories, -1
-    if histories and MASK in {*program.window, *(name for step in program.steps for name in step.inputs)}:
-        mask = place[MASK] = free
+    first_history, mask = scratch.height - months * histories, -1
+    read = {*program.features, *program.window, *(name for step in program.steps for name in step.inputs)}
+    if histories and MASK in read:
+        mask = place[MASK] = scratch.take(months)
         kinds[MASK] = MONTHLY
-        free += months
+    last_read = {name: s for s, step in enumerate(program.steps) for name in step.inputs}
+    last_read |= dict.fromkeys((*program.features, *program.window), len(program.steps))
     steps = np.zeros((len(program.steps), 7), np.int64)
     params: list[float] = []
     for s, step in enumerate(program.steps):
@@ -75,28 +76,47 @@ def compile_program(contract: Contract) -> CompiledProgram:
         if operation.gives == SAME and step.inputs[0] in categories:
             categories[step.into] = categories[step.inputs[0]]
         inputs = [place[name] for name in step.inputs]
-        monthly = kinds[step.inputs[0]] == MONTHLY
+        high = months if kinds[step.inputs[0]] == MONTHLY else 1
         other = -1 if operation.of_history else inputs[-1]
+        place[step.into] = scratch.take(months if kinds[step.into] == MONTHLY else 1)
         begin = len(params)
         params += step.params
-        steps[s] = (CODES[step.op], inputs[0], other, free, months if monthly else 1, begin, len(params))
-        place[step.into] = free
-        free += months if kinds[step.into] == MONTHLY else 1
+        steps[s] = (CODES[step.op], inputs[0], other, place[step.into], high, begin, len(params))
+        for name in {*step.inputs, step.into}:
+            if last_read.get(name, s) == s:
+                scratch.give_back(place[name], months if kinds[name] == MONTHLY else 1)
     _check_kinds(program.features, kinds, (NUMBER, CATEGORY, DATE), "a feature")
     _check_kinds(program.window, kinds, (MONTHLY,), "a column of the window")
     chosen = [place[name] for name in program.features]
     chosen += [place[name] + t for t in range(months) for name in program.window]
-    height = free + WORK_ROWS
-    block = min(max(SCRATCH // height, SMALLEST_BLOCK), LARGEST_BLOCK)
-    return CompiledProgram(
-        steps,
-        np.array(params),
-        np.array(chosen, np.int64),
-        np.array([len(program.features), height, block, mask, first_history, months, histories]),
-        len(program.features),
-        (months if program.window else 0, len(program.window)),
-        run_program,
-    )
+    height = scratch.height + WORK_ROWS
+    block = min(max(SCRATCH // height // 8 * 8, SMALLEST_BLOCK), LARGEST_BLOCK)
+    cells = len(chosen) - len(program.features)
+    header = [len(program.features), cells, height, block, mask, first_history, months, histories, len(steps)]
+    flat = np.array([*header, *steps.ravel(), *chosen, *np.array(params, np.float64).view(np.int64)], np.int64)
+    window = (months, len(program.window)) if program.window else None
+    return CompiledProgram(flat, len(program.features), window, run_program)
+
+
+class _Scratch:
+    """Rows of the scratch memory; those of values that nothing reads any more are used again, the latest first.
+
+    So that a block stays in the fast caches.
+    """
+
+    def __init__(self) -> None:
+        self.height = 0
+        self._spare: defaultdict[int, list[int]] = defaultdict(list)
+
+    def take(self, high: int) -> int:
+        """The first of `high` rows that nobody has."""
+        if self._spare[high]:
+            return self._spare[high].pop()
+        self.height += high
+        return self.height - high
+
+    def give_back(self, row: int, high: int) -> None:
+        self._spare[high].append(row)
 
 
 def run_reference(contract: Contract, rows: RawRows) -> Features:
@@ -119,9 +139,7 @@ def run_reference(contract: Contract, rows: RawRows) -> Features:
     features = [values[name] for name in contract.program.features]
     return Features(
         np.stack(features, axis=1).astype(np.float32) if features else np.empty((n, 0), np.float32),
-        np.stack([values[name] for name in window], axis=2).astype(np.float32)
-        if window
-        else np.empty((n, 0, 0), np.float32),
+        np.stack([values[name] for name in window], axis=2).astype(np.float32) if window else _NO_WINDOW,
     )
 
 

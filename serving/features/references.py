@@ -68,7 +68,8 @@ def hash_bucket(x: Values, buckets: float, seed: float) -> Values:
         h = np.where(np.isnan(x), 0, x).astype(np.uint64) + np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
         h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.where(np.isnan(x), np.nan, ((h ^ (h >> np.uint64(31))) % np.uint64(buckets)).astype(np.float64))
+        h = ((h ^ (h >> np.uint64(31))) >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)
+    return np.where(np.isnan(x), np.nan, h.astype(np.float64))
 
 
 def _dates(x: Values) -> tuple[Any, NDArray[np.bool_]]:

@@ -124,7 +124,7 @@ class RowSchema:
                 if not self.histories.takes(name):
                     raise self.unknown(name)
                 monthly[name] = cells
-            elif n == 1 and self._plain[number] and type(cells) not in (list, MonthlyCells):
+            elif n == 1 and self._plain[number] and not isinstance(cells, list | MonthlyCells):
                 values[0, number] = cells[0]  # the commonest call, six times faster than assigning a column
             elif isinstance(cells, MonthlyCells):
                 raise InvalidInput.cell(name, "a history", "one value a row")
