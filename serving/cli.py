@@ -1,4 +1,4 @@
-"""`epm`: serve, predict, facts, models. Imports happen inside the commands, so that `--help` is instant."""
+"""`epm`: serve, predict, facts, warm, models. Imports happen inside the commands, so that `--help` is instant."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from serving import settings
-from serving.errors import EpmError, SettingsError
+from serving.errors import EpmError, InvalidInput, SettingsError
 from serving.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
             f"--{knob.name.replace('_', '-')}",
             dest=knob.name,
             metavar=type(knob.default).__name__.upper(),
-            help=f"{knob.metadata['help']} (default {knob.default}; {name})",
+            help=f"{knob.metadata['help']} (default {'none' if knob.default == '' else knob.default}; {name})",
         )
     parser.set_defaults(run=_serve)
 
@@ -274,7 +274,13 @@ def _facts_delete(options: argparse.Namespace) -> int:
 
 
 def _ids(options: argparse.Namespace) -> Iterator[str]:
-    return (line.strip() for line in sys.stdin if line.strip()) if options.id == "-" else iter([options.id])
+    if options.id != "-":
+        yield options.id
+        return
+    try:
+        yield from filter(None, map(str.strip, sys.stdin))
+    except UnicodeDecodeError:
+        raise InvalidInput("--id: standard input is not UTF-8") from None
 
 
 def _models_options(parser: argparse.ArgumentParser) -> None:

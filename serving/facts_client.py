@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from serving import table
-from serving.errors import EpmError, NotFound, NotReady
+from serving.errors import EpmError, InvalidInput, NotFound, NotReady
 from serving.facts_files import FactsFile, Message
 from serving.stubs.epm.v1 import features_pb2 as v1
 from serving.stubs.epm.v1 import features_pb2_grpc
@@ -56,13 +56,11 @@ class FactsClient:
 
     def get(self, entity_type: str, entity_id: str) -> v1.GetFactsResponse:
         """What is stored of one entity. Raises NotFound."""
-        request = v1.GetFactsRequest(entity_type=entity_type, entity_id=entity_id)
-        return self._ask(self._stub.GetFacts, request)
+        return self._ask(self._stub.GetFacts, _about(v1.GetFactsRequest, entity_type, entity_id))
 
     def delete(self, entity_type: str, entity_id: str) -> bool:
         """Erase one entity; whether anything was stored."""
-        request = v1.DeleteEntityRequest(entity_type=entity_type, entity_id=entity_id)
-        return self._ask(self._stub.DeleteEntity, request).existed
+        return self._ask(self._stub.DeleteEntity, _about(v1.DeleteEntityRequest, entity_type, entity_id)).existed
 
     def load(self, file: FactsFile, batch: int) -> Iterator[Loaded]:
         """Send a file; what became of it so far, after each segment.
@@ -176,6 +174,14 @@ def _text(text: str) -> str:
 def _said(stamp: v1.Stamp) -> list[str]:
     as_of = stamp.as_of.ToDatetime(UTC).isoformat(sep=" ").replace("+00:00", "Z")
     return [_text(stamp.source), as_of, str(stamp.sequence)]
+
+
+def _about(kind: Any, entity_type: str, entity_id: str) -> Any:
+    """A request about one entity. An argument that is not UTF-8 comes as a text that cannot be sent."""
+    try:
+        return kind(entity_type=entity_type, entity_id=entity_id)
+    except UnicodeEncodeError:
+        raise InvalidInput("type or id of the entity: got bytes that are not UTF-8, expected text") from None
 
 
 def _refusal(error: Any) -> EpmError:

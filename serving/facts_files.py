@@ -30,6 +30,8 @@ ROWS = 512
 """In one chunk, small enough for the garbage collector to leave alone; an entity's months are kept together."""
 MOST_BYTES = 1 << 20
 """About as many in one message."""
+MOST_KNOWN = 1 << 16
+"""Different months or times whose meaning is remembered."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _YEAR_MONTH = re.compile(r"(\d{4})-?(\d{2})")
@@ -53,9 +55,12 @@ class Layout:
     def __post_init__(self) -> None:
         if not ENTITY_TYPE.fullmatch(self.entity_type):
             raise SettingsError("--entity-type: expected a-z first, then a-z, 0-9 and _, at most 32 characters")
-        if not 0 < len(self.source.encode()) <= LONGEST_NAME:
-            came = f"{len(self.source.encode())} bytes"
-            raise SettingsError(f"--source: got {came}, expected 1 to {LONGEST_NAME}")
+        try:
+            size = len(self.source.encode())
+        except UnicodeEncodeError:
+            raise SettingsError("--source: got bytes that are not UTF-8, expected text") from None
+        if not 0 < size <= LONGEST_NAME:
+            raise SettingsError(f"--source: got {size} bytes, expected 1 to {LONGEST_NAME}")
         if not 0 <= self.sequence < 1 << 64:
             raise SettingsError(f"--sequence: got {self.sequence}, expected 0 to 2**64 - 1")
 
@@ -370,7 +375,11 @@ class FactsFile:
         expected: str,
     ) -> list[int]:
         """Cells of which most occur again and again."""
-        for cell in set(cells).difference(known):
+        fresh = set(cells).difference(known)
+        if len(known) + len(fresh) > MOST_KNOWN:
+            known.clear()
+            fresh = set(cells)
+        for cell in fresh:
             try:
                 known[cell] = parse(cell.strip())
             except ValueError:
@@ -419,5 +428,8 @@ def _month(text: str) -> int:
 def _milliseconds(text: str) -> int:
     """Since 1970-01-01 UTC; a time without a zone is in UTC. Raises ValueError."""
     time = datetime.fromisoformat(text)
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # in UTC it would lie before the year 1 or after 9999
+        raise ValueError from None
     return calendar.timegm(time.utctimetuple()) * 1000 + time.microsecond // 1000

@@ -115,8 +115,8 @@ def _store(settings: Settings) -> "OnlineStore | None":
         return None
     from serving.store.redis_store import OnlineStore  # with hiredis and the kernels of the replica
 
-    key = HashKey.load(Path(settings.hash_key_file))
-    return OnlineStore(settings.redis_url, key, settings.replica_bytes, settings.redis_timeout_seconds)
+    key, timeout = HashKey.load(Path(settings.hash_key_file)), settings.redis_timeout_seconds
+    return OnlineStore(settings.redis_url, key, settings.replica_bytes, timeout, settings.most_stale_seconds)
 
 
 async def serve(settings: Settings) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 from serving.errors import SettingsError
 
 
-def _knob(default: Any, help: str, **bounds: Any) -> Any:
-    return field(default=default, metadata={"help": help, **bounds})
+def _knob(default: Any, help: str, repr: bool = True, **bounds: Any) -> Any:
+    return field(default=default, repr=repr, metadata={"help": help, **bounds})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Settings:
 
     model_repo: str = _knob("model_repo", "folder of the models to serve")
     host: str = _knob("127.0.0.1", "address to listen on; 0.0.0.0 for all, when the network around it is trusted")
-    grpc_port: int = _knob(8500, "port of the three gRPC protocols; 0 picks a free one", low=0, high=65535)
+    grpc_port: int = _knob(8500, "port of all gRPC protocols; 0 picks a free one", low=0, high=65535)
     http_port: int = _knob(8501, "port of metrics, probes and REST; 0 picks a free one", low=0, high=65535)
     max_rows: int = _knob(4096, "rows in one call, more is INVALID_ARGUMENT", low=1)
     max_message_bytes: int = _knob(
@@ -46,7 +46,12 @@ class Settings:
         1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )
     repository_poll_seconds: float = _knob(5.0, "how often the model repository is looked at; 0: only at start", low=0)
-    redis_url: str = _knob("", "online store: redis://, rediss:// or unix://; empty: none, predict by id is refused")
+    redis_url: str = _knob(
+        "",
+        "online store: redis://, rediss:// or unix://; empty: none, predict by id is refused. With a password in it, "
+        "set EPM_REDIS_URL instead: command lines can be seen in the list of processes",
+        repr=False,
+    )
     hash_key_file: str = _knob(
         "", "file with the secret key of all keyed hashes: 32 hexadecimal digits; gateways that share a Redis share it"
     )
@@ -54,6 +59,9 @@ class Settings:
         "", "file with the token that callers of epm.v1.FeatureService show; empty: nobody may call it"
     )
     redis_timeout_seconds: float = _knob(0.25, "how long one round trip to Redis may take", low=0.001, high=60)
+    most_stale_seconds: float = _knob(
+        86_400.0, "how long the replica is used while Redis is away; then its rows are UNAVAILABLE", low=0
+    )
     replica_bytes: int = _knob(
         256 << 20, "bytes of the in-process replica of the online store", low=1 << 20, high=1 << 40
     )

@@ -7,14 +7,15 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from serving.contract import MOST_MONTHS
-from serving.errors import EpmError, InvalidInput, NotFound, PreconditionFailed, Status
+from serving.errors import EpmError, InvalidInput, NotFound, Overloaded, PreconditionFailed, Status
 from serving.protocols.details import status
 from serving.protocols.method import Call, ClientStream, Method, Service, Unary, parse
 from serving.store.facts import (
@@ -36,8 +37,12 @@ WINDOW = 4
 """Messages of one StreamFacts in work at a time: enough to use the time in which Redis answers."""
 REPORTED = 100
 """Rejected messages of one StreamFacts that are reported; the others are counted."""
-AT_A_TIME = 32
-"""Events that are checked before the event loop has its turn again: about a millisecond."""
+MOST_BYTES = 32 << 20
+"""Of messages in work, all calls together: taken apart, they are many times as large."""
+AT_A_TIME = 1024
+"""Facts and months that are checked before the event loop has its turn again: about a millisecond."""
+_EVENT = 16
+"""What an event is besides, as so many facts."""
 DAY = 86_400
 
 ENTITY_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -51,6 +56,7 @@ class FeatureService:
     def __init__(self, store: "OnlineStore | None", max_events: int) -> None:
         self._store = store
         self._max_events = max_events
+        self._room = _Room(MOST_BYTES)
 
     def services(self) -> list[Service]:
         """What a listener registers."""
@@ -63,10 +69,18 @@ class FeatureService:
         return [Service("epm.v1.FeatureService", "epm", methods, restricted=True)]
 
     async def put(self, body: bytes, call: Call) -> bytes:
-        """PutFactsRequest -> PutFactsResponse."""
-        return v1.PutFactsResponse(applied=await self.write(body, call)).SerializeToString(deterministic=True)
+        """PutFactsRequest -> PutFactsResponse. Raises Overloaded at once where no room is left."""
+        with self._room.taken(len(body)):
+            applied = await self._write(body, call)
+        return v1.PutFactsResponse(applied=applied).SerializeToString(deterministic=True)
 
-    async def write(self, body: bytes, call: Call) -> int:
+    async def take(self, body: bytes, call: Call) -> int:
+        """How many events of a message of a stream changed something. Waits for room, so that the stream waits."""
+        await self._room.wait(len(body))
+        with self._room.taken(len(body)):
+            return await self._write(body, call)
+
+    async def _write(self, body: bytes, call: Call) -> int:
         """How many events of a PutFactsRequest changed something. All are checked before the first is written."""
         store = self._opened()
         return await store.put(await _events(parse(v1.PutFactsRequest, body), self._max_events), call.deadline)
@@ -84,13 +98,13 @@ class FeatureService:
         stored = await store.get(request.entity_type, request.entity_id, call.deadline)
         if stored is None:
             raise NotFound("nothing is stored of this entity")
-        response = v1.GetFactsResponse()
+        response, stamps = v1.GetFactsResponse(), _Stamps()
         for name, (value, stamp) in stored.facts.items():
-            response.facts.add(fact=_fact(name, value), stamp=_stamp(stamp))
+            response.facts.add(fact=_fact(name, value), stamp=stamps[stamp])
         for name, series in stored.series.items():
-            months = series.months
+            months, said = series.months, [stamps[stamp] for stamp in series.stamps]
             fact = v1.MonthlyFact(name=name, first_month=year_and_month(months.first), values=months.values.tolist())
-            response.monthly_facts.add(fact=fact, stamps=map(_stamp, series.stamps))
+            response.monthly_facts.add(fact=fact, stamps=said)
         return response.SerializeToString(deterministic=True)
 
     async def delete(self, body: bytes, call: Call) -> bytes:
@@ -107,6 +121,36 @@ class FeatureService:
         return self._store
 
 
+class _Room:
+    """Bytes of messages in work, at most so many; a message larger than all of it is alone."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._in_work = 0
+        self._freed = asyncio.Event()
+
+    def _has(self, size: int) -> bool:
+        return not self._in_work or self._in_work + size <= self._most
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Take room for a message. Raises Overloaded."""
+        if not self._has(size):
+            raise Overloaded(f"{self._in_work} bytes of facts are being written, {size} more would exceed {self._most}")
+        self._in_work += size
+        try:
+            yield
+        finally:
+            self._in_work -= size
+            self._freed.set()
+
+    async def wait(self, size: int) -> None:
+        """Return when there is room; it has to be taken at once."""
+        while not self._has(size):
+            self._freed.clear()
+            await self._freed.wait()
+
+
 class FactsStream:
     """One StreamFacts: a message that is wrong is counted; when Redis is away the stream ends with UNAVAILABLE.
 
@@ -119,7 +163,7 @@ class FactsStream:
 
     async def take(self, body: bytes, call: Call) -> None:
         """Write the events of one message."""
-        applied = await self._service.write(body, call)
+        applied = await self._service.take(body, call)
         self._response.applied += applied  # not in one line: it would be read before others are done, and theirs lost
 
     def failed(self, number: int, error: EpmError) -> None:
@@ -146,11 +190,14 @@ async def _events(request: v1.PutFactsRequest, most: int) -> list[FactsEvent]:
     if not 1 <= len(request.events) <= most:
         raise InvalidInput.cell("events", str(len(request.events)), f"1 to {most}")
     latest = int(time.time()) + DAY
-    made = []
+    made, checked = [], 0
     for number, event in enumerate(request.events):
-        if number % AT_A_TIME == AT_A_TIME - 1:
+        one = _event(f"events[{number}].", event, latest)
+        made.append(one)
+        checked += _EVENT + len(one.facts) + sum([len(months.values) for months in one.series.values()])
+        if checked >= AT_A_TIME:
+            checked = 0
             await asyncio.sleep(0)
-        made.append(_event(f"events[{number}].", event, latest))
     return made
 
 
@@ -253,9 +300,14 @@ def _fact(name: str, value: float | str | None) -> v1.Fact:
     return v1.Fact(name=name) if value is None else v1.Fact(name=name, number=value)
 
 
-def _stamp(stamp: Stamp | None) -> v1.Stamp:
-    if stamp is None:
-        return v1.Stamp()
-    seconds, milliseconds = divmod(stamp.as_of, 1000)
-    as_of = Timestamp(seconds=seconds, nanos=milliseconds * 1_000_000)
-    return v1.Stamp(source=stamp.source, as_of=as_of, sequence=stamp.sequence)
+class _Stamps(dict[Stamp | None, v1.Stamp]):
+    """Stamps as they are sent; each is made once, as many are there for every month."""
+
+    def __missing__(self, stamp: Stamp | None) -> v1.Stamp:
+        made = v1.Stamp()
+        if stamp is not None:
+            seconds, milliseconds = divmod(stamp.as_of, 1000)
+            as_of = Timestamp(seconds=seconds, nanos=milliseconds * 1_000_000)
+            made = v1.Stamp(source=stamp.source, as_of=as_of, sequence=stamp.sequence)
+        self[stamp] = made
+        return made

@@ -7,7 +7,7 @@ that order, at once, never keeps a value that was invalidated while it was on it
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ import hiredis
 from serving.errors import NotReady
 
 Command = tuple[str | int | bytes, ...]
+Handle = Callable[[Any], Any]
 
 
 class Away(NotReady):
@@ -43,12 +44,21 @@ class Refused(NotReady):
 
 
 @dataclass(slots=True, repr=False)
+class _Together:
+    """Commands sent in one go: what has come of the answers, and who waits for all of them."""
+
+    left: int
+    came: list[Any]
+    answers: asyncio.Future[list[Any]]
+
+
+@dataclass(slots=True, repr=False)
 class _Waiting:
     """A command that was sent and not yet answered."""
 
     since: float
-    handle: Callable[[Any], Any] | None
-    answer: asyncio.Future[Any]
+    handle: Handle | None
+    together: _Together
 
 
 _NOTHING = object()
@@ -95,37 +105,46 @@ class Connection(asyncio.Protocol):
             self.lose("not the protocol of Redis")
 
     def _answered(self, waiting: _Waiting, message: Any) -> None:
-        answer = waiting.answer
+        together = waiting.together
+        answers = together.answers
+        together.left -= 1
         try:
             if isinstance(message, hiredis.ReplyError):
                 raise Refused(str(message))
-            result = message if waiting.handle is None else waiting.handle(message)
+            together.came.append(message if waiting.handle is None else waiting.handle(message))
         except Exception as error:  # of whatever kind: it is the caller's, the connection goes on
-            if not answer.done():
-                answer.set_exception(error)
+            if not answers.done():
+                answers.set_exception(error)
         else:
-            if not answer.done():
-                answer.set_result(result)
+            if not together.left and not answers.done():
+                answers.set_result(together.came)
 
-    async def call(self, command: Command, wait: float, handle: Callable[[Any], Any] | None = None) -> Any:
-        """The answer to one command, or what `handle` makes of it. Raises Late after `wait` seconds, Away, Refused.
+    async def call(self, command: Command, wait: float, handle: Handle | None = None) -> Any:
+        """The answer to one command, or what `handle` makes of it. Raises Late after `wait` seconds, Away, Refused."""
+        (answer,) = await self.call_all([(command, handle)], wait)
+        return answer
 
-        `handle` is called as soon as the answer is there, before any later message is looked at, also for a caller who
+    async def call_all(self, calls: Sequence[tuple[Command, Handle | None]], wait: float) -> list[Any]:
+        """The answers to commands that are sent in one go, or what their handles make of them. Raises as `call` does.
+
+        A handle is called as soon as its answer is there, before any later message is looked at, also for a caller who
         no longer waits; never when Redis refuses or the connection is lost.
         """
         if self.lost or self._transport is None:
             raise Away(self.lost)
         now = time.monotonic()
-        if self._waiting and now - self._waiting[0].since > self._silence:
+        # By the time of the last reading, not by now: while the event loop was busy, answers may have come unread.
+        if self._waiting and self.heard - self._waiting[0].since > self._silence:
             raise Late  # it is behind already: more would only make it later
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append(_Waiting(now, handle, answer))
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+        together = _Together(len(calls), [], self._loop.create_future())
+        self._waiting.extend(_Waiting(now, handle, together) for _, handle in calls)
+        packed = [hiredis.pack_command(command) for command, _ in calls]  # type: ignore[arg-type]
+        self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._silence, self._watch)
-        alarm = self._loop.call_later(max(wait, 0.0), _give_up, answer)
+        alarm = self._loop.call_later(max(wait, 0.0), _give_up, together.answers)
         try:
-            return await answer
+            return await together.answers
         finally:
             alarm.cancel()
 
@@ -151,11 +170,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._on_lost(reason)
         for waiting in self._waiting:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(Away(reason))
+            if not waiting.together.answers.done():
+                waiting.together.answers.set_exception(Away(reason))
         self._waiting.clear()
 
 
-def _give_up(answer: asyncio.Future[Any]) -> None:
-    if not answer.done():
-        answer.set_exception(Late())
+def _give_up(answers: asyncio.Future[list[Any]]) -> None:
+    if not answers.done():
+        answers.set_exception(Late())

@@ -1,7 +1,6 @@
 """Names of entities in Redis: keyed hashes, so that who reads Redis does not learn of whom it knows something."""
 
 import re
-import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -34,17 +33,13 @@ class HashKey:
                 content = file.read(_LONGEST_FILE)
         except OSError as error:
             raise SettingsError(f"{name}: {error.strerror}, expected a file of {expected}", field=name) from error
-        if len(content) == 16:
-            return cls(content)
         digits = content.strip()
-        if len(digits) != 32 or digits.translate(None, b"0123456789abcdefABCDEF"):
+        other = digits.translate(None, b"0123456789abcdefABCDEF")
+        if len(content) == 16 and other:  # without any other byte it is half a key
+            return cls(content)
+        if len(digits) != 32 or other:
             raise SettingsError(f"{name}: got a file of {len(content)} bytes, expected {expected}", field=name)
         return cls(bytes.fromhex(digits.decode("ascii")))
-
-    @classmethod
-    def random(cls) -> "HashKey":
-        """A new key: for a gateway that shares its replica with nobody."""
-        return cls(secrets.token_bytes(16))
 
     def __repr__(self) -> str:
         return "HashKey(...)"
@@ -61,10 +56,9 @@ class HashKey:
         hash_kernels.siphash128_many(data, ends, self._k0, self._k1, keys)
         return keys
 
-    @staticmethod
-    def name(key: NDArray[np.uint64]) -> bytes:
-        """The Redis key of one entity. key: uint64[2]."""
-        return HashKey.names(key.reshape(1, 2))[0]
+    def fingerprint(self) -> bytes:
+        """Tells this key from others and does not show it: the keyed hash of what is no entity, in 32 digits."""
+        return self.keys("", ["fingerprint"]).astype("<u8").tobytes().hex().encode("ascii")
 
     @staticmethod
     def names(keys: NDArray[np.uint64]) -> list[bytes]:

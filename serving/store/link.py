@@ -6,17 +6,18 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from serving.store.address import Address
-from serving.store.connection import Away, Command, Connection, Late, Refused
+from serving.store.connection import Away, Command, Connection, Handle, Late, Refused
 from serving.store.keys import PREFIX
 
 log = logging.getLogger("epm.store")
 
 MARKER = b"epm:store"
-"""Holds a random id of the data: gone, or another one, when Redis came back empty or is another Redis."""
+"""Holds the fingerprint of the key under which ids are hashed, a colon, and a random id of the data: gone, or another
+one, when Redis came back empty or is another Redis."""
 PING_SECONDS = 0.5
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 _LEAST_CONNECT_SECONDS = 1.0
@@ -28,7 +29,14 @@ _REASONS = {
     "NOPROTO": "it does not speak RESP3: Redis 6 or later is needed",
     "LOADING": "it is loading its data",
     "READONLY": "it is a read-only replica",
+    "MASTERDOWN": "it is a replica that has lost its master",
+    "OOM": "it is full",
 }
+_SAID_BY_ANOTHER = ("READONLY", "LOADING", "MASTERDOWN", "NOAUTH")
+"""Answers of a Redis that is not, or no longer, the one to ask: perhaps another one has its name by now."""
+_TAKES_NOTHING_NOW = ("OOM", "MISCONF", "NOREPLICAS")
+"""Answers to writing by a Redis that can still be read."""
+_OTHER_KEY = "it belongs to gateways with another EPM_HASH_KEY_FILE"
 
 
 class Link:
@@ -36,7 +44,8 @@ class Link:
 
     While `up`, whatever Redis says of keys below PREFIX reaches on_changed in order: names of keys, or None for all of
     them. `epoch` is another one after every loss: what was known before may have changed unseen. on_connected: Redis is
-    there, for the first time or again; on_reset, before it: the data is not what it was.
+    there, for the first time or again, and `age_seconds` still says how long it was away; on_reset, before it: the data
+    is not what it was.
     """
 
     def __init__(
@@ -48,6 +57,7 @@ class Link:
         on_reset: Callable[[], None],
     ) -> None:
         self._address = Address(url)
+        self._fingerprint = b""
         self._timeout = timeout_seconds
         self._on_connected = on_connected
         self._on_changed = on_changed
@@ -58,6 +68,7 @@ class Link:
         self._tried = asyncio.Event()
         self._nudge = asyncio.Event()
         self._said = ""
+        self._evicts = False
         self._heard = time.monotonic()
         self.epoch = 1
         self.resets = 0
@@ -66,8 +77,12 @@ class Link:
         self.round_trips = {"ok": 0, "timeout": 0, "error": 0}
         """Calls by outcome; those not tried because the link is down are not among them."""
 
-    async def start(self) -> None:
-        """Begin; returns when Redis answers, or after the first try without it."""
+    async def start(self, fingerprint: bytes) -> None:
+        """Begin; returns when Redis answers, or after the first try without it.
+
+        fingerprint: of the key under which ids are hashed; data under another one is not used.
+        """
+        self._fingerprint = fingerprint
         self._run = asyncio.create_task(self._keep_up())
         await self._tried.wait()
 
@@ -90,29 +105,38 @@ class Link:
         connection = self._connection
         return time.monotonic() - (self._heard if connection is None else connection.heard)
 
-    async def call(self, command: Command, deadline: float | None, handle: Callable[[Any], Any] | None = None) -> Any:
-        """One command and its answer, as `Connection.call`. Waits for the timeout at most, and not beyond `deadline`.
+    async def call(self, command: Command, deadline: float | None, handle: Handle | None = None) -> Any:
+        """One command and its answer, as `Connection.call`; otherwise as `call_all`."""
+        (answer,) = await self.call_all([(command, handle)], deadline)
+        return answer
 
-        deadline: a value of time.monotonic(). Raises Away at once while the link is down, Late, Refused.
+    async def call_all(self, calls: Sequence[tuple[Command, Handle | None]], deadline: float | None) -> list[Any]:
+        """Commands and their answers in one round trip, as `Connection.call_all`.
+
+        Waits for the timeout at most, and not beyond `deadline`, a value of time.monotonic(). Raises Away at once while
+        the link is down, Late, Refused.
         """
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             raise Away("not connected")
         wait = self._timeout if deadline is None else min(self._timeout, deadline - time.monotonic())
         if wait <= 0:
             raise Late
         try:
-            answer = await self._connection.call(command, wait, handle)
+            answers = await connection.call_all(calls, wait)
         except Late:
             self.round_trips["timeout"] += 1
             raise
         except Away as error:
             self.round_trips["timeout" if error.reason == "no answer" else "error"] += 1
             raise
-        except Refused:
+        except Refused as error:
             self.round_trips["error"] += 1
+            if error.code in _SAID_BY_ANOTHER:
+                connection.lose(_reason(error))
             raise
         self.round_trips["ok"] += 1
-        return answer
+        return answers
 
     async def _keep_up(self) -> None:
         pause = _SHORTEST_PAUSE
@@ -123,7 +147,8 @@ class Link:
                     await self._connect(connection)
                 while True:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._nudge.wait(), PING_SECONDS)
+                        async with asyncio.timeout(PING_SECONDS):  # wait_for might swallow that we are cancelled
+                            await self._nudge.wait()
                     self._nudge.clear()
                     with contextlib.suppress(Late):  # busy; were it silent, the connection would be lost
                         await self._prove(connection)
@@ -150,25 +175,50 @@ class Link:
             await connection.call(command, _LEAST_CONNECT_SECONDS)
         again = self._marker is not None
         await self._prove(connection)
+        await self._look_for_eviction(connection)
         if connection.lost:
             raise Away(connection.lost)
+        self._on_connected()
         self._connection, self._said = connection, ""
         self.reconnects += again
         log.info("the online store is %s", "back" if again else "connected")
         self._tried.set()
-        self._on_connected()
 
     async def _prove(self, connection: Connection) -> None:
-        """Read the marker: Redis answers, and its data is that of before. Without a marker it gets one."""
+        """Write the marker if there is none, and read it: Redis takes writes, and its data is ours and that of before.
+
+        A Redis that is full takes none; it is good enough if it has the marker.
+        """
+        refused = None
+        try:
+            command = ("SET", MARKER, self._fingerprint + b":" + secrets.token_bytes(16).hex().encode("ascii"), "NX")
+            await connection.call(command, self._timeout)
+        except Refused as error:
+            if error.code not in _TAKES_NOTHING_NOW:
+                raise
+            refused = error
         marker = await connection.call(("GET", MARKER), self._timeout)
         if marker is None:
-            await connection.call(("SET", MARKER, secrets.token_hex(16), "NX"), self._timeout)
-            marker = await connection.call(("GET", MARKER), self._timeout)
+            raise refused or Away("its data vanishes")
+        if marker.partition(b":")[0] != self._fingerprint:
+            raise Away(_OTHER_KEY)
         if marker != self._marker and self._marker is not None:
             self.resets += 1
             self._on_reset()
             log.warning("the online store has lost its data, or is another one")
         self._marker = marker
+
+    async def _look_for_eviction(self, connection: Connection) -> None:
+        """Warn, once, of a Redis that throws away records when it is full: their people would not be found."""
+        try:
+            lines = (await connection.call(("INFO", "memory"), self._timeout)).splitlines()
+        except Refused:  # not everybody may ask
+            return
+        said = dict(line.split(b":", 1) for line in lines if b":" in line)
+        evicts = said.get(b"maxmemory", b"0") != b"0" and said.get(b"maxmemory_policy") != b"noeviction"
+        if evicts and not self._evicts:
+            log.warning("the online store may evict records, whose people are then not found: set noeviction")
+        self._evicts = evicts
 
     def _pushed(self, message: list[Any]) -> None:
         if message[0] == b"invalidate":

@@ -12,11 +12,13 @@ from serving.jit import kernel
 # Repeated from `serving.store.facts` and `serving.contract`: compiled code is made anew only if a kernel file changes.
 MOST_FACTS, MOST_SERIES, MOST_SOURCES, MOST_MONTHS = 256, 64, 255, 36
 
+LARGEST = 1 << 16  # bytes of a record, as in `serving.store.records`
+
 VERSION = 1
 HEAD, CHECKSUM, STAMP = 16, 4, 17  # bytes
 MISSING, NUMBER, TEXT = range(3)  # kinds of facts
 EXACT, NOTHING = 255, -32768  # scale of values that are float64 each; packed value of a month of which nothing is known
-SAME, CHANGED, TOO_MANY_FACTS, TOO_MANY_SERIES, TOO_MANY_SOURCES, CORRUPT = range(6)
+SAME, CHANGED, TOO_MANY_FACTS, TOO_MANY_SERIES, TOO_MANY_SOURCES, TOO_LARGE, CORRUPT = range(7)
 EARLIEST, LATEST = -32768, 32767  # months since January 1970
 
 # Columns of the tables that `parse` writes, one row a source, fact or series. They hold places in the bytes.
@@ -368,6 +370,8 @@ def merge(old, state, revision):
     for s in range(n_series):
         months = MOST_MONTHS - shapes[s, 1]
         size += _name_size(series[s], a_series, b_series) + 4 + months * (width + (8 if shapes[s, 2] == EXACT else 2))
+    if size > LARGEST:
+        return TOO_LARGE, old
 
     record = np.empty(size, np.uint8)
     store(record, 0, 1, VERSION)

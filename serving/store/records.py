@@ -46,6 +46,8 @@ from serving.store.facts import (
 
 REVISION = slice(8, 16)
 """Where the revision stands in a record: two records with the same revision are the same."""
+LARGEST = 1 << 16
+"""Bytes of a record: more of one entity is refused, so that a batch of them can be read in bearable time."""
 
 _HEAD = struct.Struct("<BBHHH8s")
 _STAMP = struct.Struct("<qQB")
@@ -71,7 +73,7 @@ def merge(old: bytes | None, events: Sequence[FactsEvent], revision: bytes | Non
     to its newest known one are kept.
 
     revision: 8 bytes, random ones unless given. Raises InvalidInput for what is longer or more than an entity may have,
-    and CorruptRecord.
+    or would make its record too large, and CorruptRecord.
     """
     from serving.store import record_kernels as kernels
 
@@ -95,6 +97,7 @@ def _refusal(status: int) -> InvalidInput | CorruptRecord:
         kernels.TOO_MANY_FACTS: ("facts", MOST_FACTS),
         kernels.TOO_MANY_SERIES: ("monthly facts", MOST_SERIES),
         kernels.TOO_MANY_SOURCES: ("sources", MOST_SOURCES),
+        kernels.TOO_LARGE: ("bytes", LARGEST),
     }[status]
     return _too_many(what, most)
 

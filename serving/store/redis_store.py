@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import EpmError, NotReady
-from serving.store.connection import Command, Late, Refused
-from serving.store.facts import FactsEvent, Stamp, StoredFacts
+from serving.store.connection import Command, Handle, Late, Refused
+from serving.store.facts import FactsEvent, StoredFacts
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
 from serving.store.keys import HashKey
 from serving.store.link import PING_SECONDS, Link
@@ -25,7 +25,10 @@ MOST_WRITTEN = 256
 _WRITERS = 4
 """Writing commands of this gateway at a time: more would only make what is read wait behind them."""
 _ATTEMPTS = 32
-_MERGED_IN_ONE_GO = 8
+MOST_READ = 256
+"""Records read by one command: Redis says nothing while it makes one answer, and others wait while it is taken in."""
+_LONGEST_TURN = 0.001
+"""Seconds of merging, at 20 to 600 us an event, before the event loop has its turn again."""
 
 _WRITE = """
 local lost = {}
@@ -64,12 +67,21 @@ class OnlineStore:
     """Facts of entities by id. Everything on one event loop.
 
     While Redis is away, what the replica has is answered and marked stale, the rest is UNAVAILABLE, and writing raises
-    NotReady; all of that at once, or after `timeout_seconds` for those who were waiting when it went away.
+    NotReady; all of that at once, or after `timeout_seconds` for those who were waiting when it went away. When it has
+    been away for more than `most_stale_seconds`, the replica is emptied: what was erased meanwhile must not live on.
     """
 
-    def __init__(self, url: str, hash_key: HashKey, replica_bytes: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        hash_key: HashKey,
+        replica_bytes: int,
+        timeout_seconds: float,
+        most_stale_seconds: float = 86_400.0,
+    ) -> None:
         """Raises SettingsError for a URL that cannot be understood."""
         self._hash_key = hash_key
+        self._most_stale = most_stale_seconds
         self.replica = Replica(replica_bytes)
         self.link = Link(url, timeout_seconds, self._connected, self._changed, self.replica.clear)
         self._verifying: asyncio.Task[None] | None = None
@@ -78,20 +90,10 @@ class OnlineStore:
         """Rows fetched, by where their record came from, or why there is none."""
         self.corrupt = 0
         """Corrupt records that came from Redis."""
-        self._compile()
-
-    def _compile(self) -> None:
-        """Run all kernels once, so that no call waits for the compiler."""
-        nothing = self._hash_key.keys("", [])
-        self.replica.collect(nothing, 0, True)
-        self.replica.unverified(0, 0)
-        self._received(nothing, [])
-        self._verified(nothing, [])
-        decode(merge(None, [FactsEvent("", "", Stamp(0, 0, ""), {"": None})]) or b"")
 
     async def start(self) -> None:
         """Connect. Returns also when Redis is away: it is tried again until it is there."""
-        await self.link.start()
+        await self.link.start(self._hash_key.fingerprint())
 
     async def close(self) -> None:
         """Disconnect."""
@@ -106,13 +108,18 @@ class OnlineStore:
         deadline: a value of time.monotonic(); what has not come by then, or within the timeout, is UNAVAILABLE.
         """
         keys = self._hash_key.keys(entity_type, ids)
+        self._forget_what_is_too_old()
         kept = self.replica.collect(keys, self.link.epoch, unverified=not self.link.up)
         if kept.missing and self.link.up:
             asked = np.flatnonzero((kept.state == NOT_FOUND) & (kept.first == np.arange(len(keys))))
-            command: Command = ("MGET", *HashKey.names(keys[asked]))
+            calls: list[tuple[Command, Handle]] = []
+            for at in range(0, len(asked), MOST_READ):
+                part = keys[asked[at : at + MOST_READ]]
+                calls.append((("MGET", *HashKey.names(part)), partial(self._received, part)))
             try:
-                received = await self.link.call(command, deadline, partial(self._received, keys[asked]))
+                received = await self.link.call_all(calls, deadline)
             except NotReady:
+                self._forget_what_is_too_old()
                 kept = self.replica.collect(keys, self.link.epoch, unverified=True)
             else:
                 return self._joined(kept, asked, received)
@@ -120,6 +127,10 @@ class OnlineStore:
         kept.state[lacking] = UNAVAILABLE
         self._count(kept, unavailable=int(lacking.sum()))
         return Fetched(kept.buffer, kept.starts, kept.ends, kept.state, kept.stale)
+
+    def _forget_what_is_too_old(self) -> None:
+        if not self.link.up and self.link.age_seconds > self._most_stale and self.replica.entries:
+            self.replica.clear()
 
     def _received(self, keys: NDArray[np.uint64], values: list[bytes | None]) -> _Received:
         """Check and keep what Redis has of m keys, uint64[m, 2], at the moment when it said so."""
@@ -132,19 +143,23 @@ class OnlineStore:
         self.replica.insert(keys, buffer, starts, np.where(state == FOUND, ends, starts), self.link.epoch)
         return _Received(buffer, starts, ends, state)
 
-    def _joined(self, kept: Collected, asked: NDArray[np.int64], received: _Received) -> Fetched:
+    def _joined(self, kept: Collected, asked: NDArray[np.int64], received: list[_Received]) -> Fetched:
         """What the replica had, and what came for the rows that were asked for and for those with the same keys."""
+        buffers = [kept.buffer, *(part.buffer for part in received)]
+        offsets = np.cumsum([len(buffer) for buffer in buffers])
+        starts = np.concatenate([part.starts + at for part, at in zip(received, offsets, strict=False)])
+        ends = np.concatenate([part.ends + at for part, at in zip(received, offsets, strict=False)])
+        state = np.concatenate([part.state for part in received])
         missing = kept.state != FOUND
         places = np.empty(len(missing), np.int64)
         places[asked] = np.arange(len(asked))
         places = places[kept.first[missing]]
-        offset = len(kept.buffer)
-        kept.starts[missing] = received.starts[places] + offset
-        kept.ends[missing] = received.ends[places] + offset
-        kept.state[missing] = received.state[places]
-        came = np.bincount(received.state[places], minlength=4)
+        kept.starts[missing] = starts[places]
+        kept.ends[missing] = ends[places]
+        kept.state[missing] = state[places]
+        came = np.bincount(state[places], minlength=4)
         self._count(kept, redis=int(came[FOUND]), not_found=int(came[NOT_FOUND]), corrupt=int(came[CORRUPT]))
-        buffer = np.concatenate((kept.buffer, received.buffer)) if offset else received.buffer
+        buffer = np.concatenate(buffers) if len(kept.buffer) or len(received) > 1 else received[0].buffer
         return Fetched(buffer, kept.starts, kept.ends, kept.state, kept.stale)
 
     def _count(self, kept: Collected, **others: int) -> None:
@@ -186,10 +201,9 @@ class OnlineStore:
                     await asyncio.sleep(random.uniform(0, 0.001 * attempt))
                 olds = await self.link.call(("MGET", *(names[i] for i in left)), deadline)
                 rows, counts, arguments = [], [], []
-                for turn, (i, old) in enumerate(zip(left, olds, strict=True)):
-                    if turn % _MERGED_IN_ONE_GO == _MERGED_IN_ONE_GO - 1:
-                        await asyncio.sleep(0)
-                    record, count = self._merged(old, changes[i])
+                turns = _Turns()
+                for i, old in zip(left, olds, strict=True):
+                    record, count = await self._merged(old, changes[i], turns)
                     if record is not None:
                         rows.append(i)
                         counts.append(count)
@@ -204,10 +218,11 @@ class OnlineStore:
                     return applied
         raise NotReady("others write to the same entities all the time: try again")
 
-    def _merged(self, old: bytes | None, events: list[FactsEvent]) -> tuple[bytes | None, int]:
+    async def _merged(self, old: bytes | None, events: list[FactsEvent], turns: "_Turns") -> tuple[bytes | None, int]:
         """The record after events, None if they change nothing; and how many change something."""
         record, applied = old, 0
         for event in events:
+            await turns.share()
             try:
                 merged = merge(record, [event])
             except CorruptRecord:
@@ -245,6 +260,7 @@ class OnlineStore:
 
     def _connected(self) -> None:
         """Look again at what is kept from before: changes and erasures in the meantime were not heard of."""
+        self._forget_what_is_too_old()
         if self._verifying is not None:
             self._verifying.cancel()
         self._verifying = asyncio.create_task(self._verify())
@@ -284,6 +300,19 @@ class OnlineStore:
             self.replica.drop(HashKey.parse(names))
 
 
+class _Turns:
+    """Long work on the event loop, cut into turns."""
+
+    def __init__(self) -> None:
+        self._end = time.perf_counter() + _LONGEST_TURN
+
+    async def share(self) -> None:
+        """Let others have theirs, if this one has been long enough."""
+        if time.perf_counter() >= self._end:
+            await asyncio.sleep(0)
+            self._end = time.perf_counter() + _LONGEST_TURN
+
+
 class _Turn:
     """A place at a semaphore, waited for until `deadline`. Raises Late."""
 
@@ -294,7 +323,8 @@ class _Turn:
     async def __aenter__(self) -> None:
         rest = None if self._deadline is None else self._deadline - time.monotonic()
         try:
-            await asyncio.wait_for(self._semaphore.acquire(), rest)
+            async with asyncio.timeout(rest):
+                await self._semaphore.acquire()
         except TimeoutError:
             raise Late from None
 

@@ -1,8 +1,11 @@
 """epm.v1.FeatureService with a real Redis: what is written is there, also when Redis comes and goes."""
 
 import itertools
+import os
 import queue
 import signal
+import subprocess
+import sys
 import time
 
 import grpc
@@ -187,6 +190,18 @@ def test_without_the_token_nothing_is_answered_and_predictions_need_none(running
             stub.how = {"metadata": metadata, "timeout": 10}
             calls = (lambda: stub.get("x"), lambda: stub.delete("x"), lambda: stub.put(), lambda: stub.stream([]))
             assert [status(call) for call in calls] == ["UNAUTHENTICATED"] * 4
+
+
+@pytest.mark.parametrize(("arguments", "given"), [(["--id", b"canary-\x80"], b""), (["--id", "-"], b"canary-\x80\n")])
+def test_an_id_that_is_no_utf8_is_refused_in_a_sentence(running, settings, arguments, given):
+    command = [sys.executable, "-X", "utf8", "-m", "serving.cli", "facts", "get", *arguments]
+    options = ["--address", running.grpc, "--token-file", settings["facts_token_file"]]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run([*command, *options], input=given, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"not UTF-8" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert b"canary" not in done.stderr
 
 
 def test_without_redis_and_without_a_token_file_the_missing_setting_is_named(small_repository, settings):

@@ -34,7 +34,7 @@ async def timed(call: Awaitable[object]) -> object:
 def rewrite(server: RedisServer, entity: str, like: str) -> None:
     """Give an entity the record of another one, as a writer elsewhere would."""
     with server.client() as client:
-        client.set(KEY.name(KEY.keys(KIND, [entity])[0]), client.get(KEY.name(KEY.keys(KIND, [like])[0])))
+        client.set(KEY.names(KEY.keys(KIND, [entity]))[0], client.get(KEY.names(KEY.keys(KIND, [like]))[0]))
 
 
 def cut(server: RedisServer) -> None:
@@ -212,7 +212,7 @@ def test_what_was_changed_or_erased_unheard_is_forgotten_when_the_link_is_back()
             cut(server)
             rewrite(server, "ann", like="ann-new")
             with server.client() as client:
-                client.delete(KEY.name(KEY.keys(KIND, ["cy"])[0]))
+                client.delete(KEY.names(KEY.keys(KIND, ["cy"]))[0])
             await eventually(lambda: store.link.reconnects == 1)
             fetched = await store.fetch(KIND, ["ann"], None)
             assert fetched.state.tolist() == [FOUND]
@@ -297,6 +297,61 @@ def test_one_that_fails_again_and_again_under_load_is_never_waited_for_long() ->
             fetched = await store.fetch(KIND, ids, None)
             assert all(sequence_of(fetched, row, entity) == 1 for row, entity in enumerate(ids))
             assert not fetched.stale.any()
+
+    with RedisServer() as server:
+        asyncio.run(run(server))
+
+
+@pytest.mark.parametrize("call", ["fetch", "put"])
+def test_one_that_becomes_a_replica_is_left_at_once_and_used_when_it_is_the_master_again(
+    call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(server: RedisServer, nobody: RedisServer) -> None:
+        async with online(server.url) as store:
+            await store.put([event("ann"), event("bob")], None)
+            await store.fetch(KIND, ["ann"], None)
+            with server.client() as client:
+                client.config_set("replica-serve-stale-data", "yes" if call == "put" else "no")
+                client.replicaof("127.0.0.1", nobody.port)
+                if call == "put":
+                    with pytest.raises(NotReady, match="READONLY"):
+                        await store.put([event("ann", 2)], None)
+                else:
+                    fetched = await store.fetch(KIND, ["ann", "bob"], None)
+                    assert fetched.state.tolist() == [FOUND, UNAVAILABLE]
+                    assert fetched.stale.tolist() == [True, False]
+                assert not store.link.up
+                await asyncio.sleep(0.5)
+                assert not store.link.up
+                client.replicaof("NO", "ONE")
+            await eventually(lambda: store.link.up, 3)
+            assert await store.put([event("ann", 3)], None) == 1
+            assert store.link.resets == 0
+
+    with RedisServer() as server:
+        asyncio.run(run(server, RedisServer()))
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert 1 <= len(said) <= 2
+    assert all("replica" in text for text in said)
+
+
+def test_what_redis_has_not_confirmed_for_too_long_is_not_answered_and_not_kept() -> None:
+    async def run(server: RedisServer) -> None:
+        async with online(server.url, most_stale=1) as store, online(server.url, most_stale=1) as idle:
+            await store.put([event("ann", note="canary")], None)
+            for one in (store, idle):
+                await one.fetch(KIND, ["ann"], None)
+            server.kill()
+            await eventually(lambda: not store.link.up and not idle.link.up, 1)
+            fetched = await store.fetch(KIND, ["ann"], None)
+            assert (fetched.state.tolist(), fetched.stale.tolist()) == ([FOUND], [True])
+            await asyncio.sleep(1.1)
+            fetched = await store.fetch(KIND, ["ann"], None)
+            assert (fetched.state.tolist(), fetched.stale.tolist()) == ([UNAVAILABLE], [False])
+            assert b"canary" not in store.replica._ring.tobytes()
+            server.start()
+            await eventually(lambda: idle.link.up, 3)
+            assert idle.replica.entries == 0
 
     with RedisServer() as server:
         asyncio.run(run(server))

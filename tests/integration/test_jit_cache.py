@@ -51,7 +51,21 @@ from serving import jit
 from serving.outer_kernels import other, outer
 print(outer(1.0), jit.counts.compiled, jit.counts.loaded)
 """
-WARM = "import sys; from serving import warm; sys.exit(warm.command(None))"
+WARM = "import sys; from serving.cli import main; sys.exit(main(['warm']))"
+PREDICT = """
+import msgspec, numpy as np
+from serving import jit, warm
+from serving.contract import GraphInput, Program, Step
+from serving.features.program import compile_program
+from serving.features.rows import RowSchema
+made = msgspec.structs.replace(
+    warm._contract(),
+    program=Program(steps=(Step("clip", "held", ("number",), (0.0, 5.0)),), features=("held",)),
+    tensors=(GraphInput("features", (1,)),),
+)
+rows = RowSchema(made).assemble({"number": [7.0]}, max_rows=1)
+print(compile_program(made).run(rows).features[0, 0], jit.counts.compiled, jit.counts.loaded)
+"""
 WORLD = Path("/tmp")
 
 
@@ -148,6 +162,22 @@ def only_folder(cache: Path) -> Path:
 def edit_inner(package: Path) -> None:
     source = package / "serving" / "inner_kernels.py"
     source.write_text(source.read_text().replace("x + 1.0", "x + 2.0"))
+
+
+def test_an_operation_that_is_edited_gives_its_new_result_at_the_next_start(tmp_path, cache) -> None:
+    """The kernel of programs stands in another file than the operations that it calls."""
+    package = install(tmp_path / "installation")
+    quick = {"NUMBA_OPT": "1"}
+    assert asked(start(package, cache, PREDICT, **quick))[0] == 5.0
+    result, compiled, loaded = asked(start(package, cache, PREDICT, **quick))
+    assert (result, compiled) == (5.0, 0)
+    assert loaded > 0
+    operations = package / "serving" / "features" / "operation_kernels.py"
+    source = operations.read_text()
+    edited = source.replace("y[i] = high if v > high else v", "y[i] = high + 1.0 if v > high else v")
+    assert edited != source
+    operations.write_text(edited)
+    assert asked(start(package, cache, PREDICT, **quick))[0] == 6.0
 
 
 def test_the_second_start_compiles_nothing(package, filled):

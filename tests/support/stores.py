@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 
+from serving import warm
 from serving.store.facts import FactsEvent, Months, Stamp, StoredFacts
 from serving.store.fetched import FOUND, Fetched
 from serving.store.keys import HashKey
@@ -19,9 +20,12 @@ KIND = "employee"
 
 
 @contextlib.asynccontextmanager
-async def online(url: str, replica_bytes: int = 1 << 22, seconds: float = TIMEOUT) -> AsyncIterator[OnlineStore]:
-    """A store that has been started; all of them share one key. seconds: of the timeout."""
-    store = OnlineStore(url, KEY, replica_bytes, seconds)
+async def online(
+    url: str, replica_bytes: int = 1 << 22, seconds: float = TIMEOUT, most_stale: float = 86_400, key: HashKey = KEY
+) -> AsyncIterator[OnlineStore]:
+    """A store that has been started. seconds: of the timeout."""
+    warm.PARTS["store"]()  # as a gateway does, so that no call waits for the compiler
+    store = OnlineStore(url, key, replica_bytes, seconds, most_stale)
     await store.start()
     try:
         yield store

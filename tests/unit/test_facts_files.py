@@ -146,6 +146,16 @@ def test_months_with_another_as_of_are_another_event(read):
     assert [months(event) for event in events] == [{"a": (202601, [1])}, {"a": (202602, [2, 3])}]
 
 
+def test_times_are_remembered_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr("serving.facts_files.MOST_KNOWN", ROWS + 10)
+    lines = [f"E{n},2026-01-01T00:{n // 60 % 60:02}:{n % 60:02}.{n // 3600:03},{n}" for n in range(5 * ROWS)]
+    (tmp_path / "rows.csv").write_text("\n".join(["employee,at,a", *lines]))
+    file = FactsFile(tmp_path / "rows.csv", layout(as_of="at"))
+    events = [event for message in file.messages(1000) for event in message.request.events]
+    assert [event.as_of.seconds % 3600 for event in events] == [n % 3600 for n in range(5 * ROWS)]
+    assert len(file._times) <= ROWS + 10
+
+
 def test_reading_a_file_again_gives_the_same_bytes(read):
     first = read(PANEL, month="month", messages=True)
     assert [one.request.SerializeToString() for one in read(PANEL, month="month", messages=True)] == [
@@ -221,6 +231,8 @@ QUOTED = 'employee,note,a\nE1,"two\r\nlines",1\nE2,"three\n\nlines",2\n\nE3,x,' 
         (ENTITIES, {"texts": ["department"]}, ["hired", "line 2", "--text"]),
         (ENTITIES, {"texts": ["town"]}, ["'town'", "--text"]),
         ("employee,at,a\nE,yesterday,1\n", {"as_of": "at"}, ["at", "line 2", "date"]),
+        ("employee,at,a\nE,9999-12-31T23:59:59-23:00,1\n", {"as_of": "at"}, ["at", "line 2", "date"]),
+        (PANEL, {"month": "month", "as_of": "0001-01-01T00:00:00+23:00"}, ["'0001-01-01T00:00:00+23:00'", "--as-of"]),
         (PANEL + "E4,2026-01\n", {"month": "month"}, ["line 8", "as many cells"]),
         (PANEL + "E4,2026-01,1,1,1\n", {"month": "month"}, ["line 8", "as many cells"]),
         (QUOTED, {"ignore": ["note"]}, ["a: ", "line 8"]),
@@ -243,6 +255,7 @@ def test_what_is_wrong_is_named_by_its_place_and_not_by_what_it_is(read, content
         ({"entity_type": "Employee"}, "--entity-type"),
         ({"source": ""}, "--source"),
         ({"source": "漢" * 22}, "--source"),
+        ({"source": "\udc80"}, "--source"),
         ({"sequence": -1}, "--sequence"),
         ({"sequence": 2**64}, "--sequence"),
     ],

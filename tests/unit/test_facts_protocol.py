@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 
-from serving.errors import InvalidInput, NotFound, NotReady
+from serving.errors import InvalidInput, NotFound, NotReady, Overloaded
 from serving.listeners.grpc_aio import GrpcListener
 from serving.protocols.features import REPORTED, WINDOW, FeatureService
 from serving.protocols.method import Call
@@ -221,16 +221,51 @@ def test_bytes_that_are_no_message_and_texts_that_are_no_utf8_are_refused():
 
 
 def test_long_messages_let_other_calls_have_their_turn():
-    async def turns():
+    async def turns(events):
         store, count = StandInStore(), 0
-        body = v1.PutFactsRequest(events=[event()] * 1000).SerializeToString()
+        body = v1.PutFactsRequest(events=events).SerializeToString()
         task = asyncio.ensure_future(FeatureService(store, 1000).put(body, Call(None)))
         while not task.done():
             count += 1
             await asyncio.sleep(0)
         return count
 
-    assert asyncio.run(turns()) > 25
+    assert asyncio.run(turns([event()] * 1000)) > 15
+    full = event()
+    for number in range(60):
+        full.monthly_facts.add(name=str(number), first_month=202304, values=np.arange(36))
+    assert asyncio.run(turns([full] * 20)) > 20
+
+
+def test_more_bytes_than_there_is_room_for_are_refused_unread_and_a_stream_waits(monkeypatch):
+    """Also when callers leave; and a message that is larger than all the room is taken when it is alone."""
+    body = v1.PutFactsRequest(events=[event()]).SerializeToString()
+    monkeypatch.setattr("serving.protocols.features.MOST_BYTES", 2 * len(body))
+
+    async def run():
+        store, call = StandInStore(), Call(None)
+        service = FeatureService(store, 100)
+        stream = service.stream()
+        store.go.clear()
+        tasks = [asyncio.create_task(work) for work in (service.put(body, call), stream.take(body, call))]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded, match=f"{2 * len(body)} bytes of facts"):
+            await service.put(b"no message at all", call)
+        waiting = [asyncio.create_task(stream.take(body, call)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert store.begun == 2
+        for task in (tasks[0], waiting[0]):
+            task.cancel()
+        await asyncio.sleep(0.01)
+        assert store.begun == 3
+        store.go.set()
+        await asyncio.gather(tasks[1], *waiting[1:])
+        assert store.begun == 4
+        large = v1.PutFactsRequest(events=[event()] * 9).SerializeToString()
+        await service.put(large, call)
+        await stream.take(large, call)
+
+    asyncio.run(run())
 
 
 def test_get_gives_back_everything_with_who_said_it_and_when():

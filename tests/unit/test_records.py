@@ -245,13 +245,14 @@ def test_more_than_255_stamps_are_told_apart() -> None:
 
 
 def test_the_largest_record_there_can_be() -> None:
-    """Names of full length, texts of full length, every month with a stamp and a source of its own."""
-    name = "{:0>" + str(LONGEST_NAME) + "}"
-    facts = {name.format(number): "～" * (LONGEST_TEXT // 3) for number in range(MOST_FACTS)}
+    """Every month with a stamp of its own, sources and names as many as there may be; then texts until it is full."""
+    name = "{:0>8}"
+    facts = {name.format(number): None for number in range(MOST_FACTS)}
     months = {
-        name.format(number): Months(600, np.random.default_rng(number).normal(size=36)) for number in range(MOST_SERIES)
+        name.format(number): Months(600, np.random.default_rng(number).integers(-9999, 9999, 36) / 10)
+        for number in range(MOST_SERIES)
     }
-    sources = [name.format(number) for number in range(MOST_SOURCES)]
+    sources = [f"{number:0>3}" for number in range(MOST_SOURCES)]
     events = [event(facts, months, source=sources[0])]
     for time in range(2, 38):
         one_month = {key: Months(598 + time, line.values[time - 2 : time - 1]) for key, line in months.items()}
@@ -261,6 +262,29 @@ def test_the_largest_record_there_can_be() -> None:
         ]
     record = records.merge(None, events)
     assert plain(records.decode(record)) == expected(events)
+    fits = (records.LARGEST - len(record) - 17) // (1 + LONGEST_TEXT)
+    texts = [
+        event({name.format(number): "～" * (LONGEST_TEXT // 3)}, as_of=10**6, source=sources[0])
+        for number in range(fits + 1)
+    ]
+    record = records.merge(record, texts[:fits])
+    assert records.LARGEST - LONGEST_TEXT <= len(record) <= records.LARGEST
+    refusal = f"^bytes: got more than {records.LARGEST} of one entity, expected at most {records.LARGEST}$"
+    with pytest.raises(InvalidInput, match=refusal):
+        records.merge(record, texts[fits:])
+    assert plain(records.decode(record)) == expected([*events, *texts[:fits]])
+    assert records.merge(record, [*events, *texts[:fits]]) is None
+
+
+def test_a_record_that_is_too_large_from_before_is_read_and_may_become_smaller() -> None:
+    text = {f"f{number}": "x" * LONGEST_TEXT for number in range(MOST_FACTS)}
+    record = sealed(records._state(event(text)))
+    assert len(record) > records.LARGEST
+    assert plain(records.decode(record)) == expected([event(text)])
+    assert records.merge(record, [event(text)]) is None
+    with pytest.raises(InvalidInput, match="bytes: got more than"):
+        records.merge(record, [event({"f0": 1.0}, as_of=2)])
+    assert len(records.merge(record, [event(dict.fromkeys(text), as_of=2)])) < 4000
 
 
 @pytest.mark.parametrize(
@@ -312,7 +336,7 @@ def test_a_record_of_twenty_facts_and_six_histories_of_two_years_stays_below_a_k
 
 def test_kernels_know_the_same_limits() -> None:
     assert (kernels.MOST_FACTS, kernels.MOST_SERIES, kernels.MOST_SOURCES) == (MOST_FACTS, MOST_SERIES, MOST_SOURCES)
-    assert kernels.MOST_MONTHS == MOST_MONTHS
+    assert (kernels.MOST_MONTHS, kernels.LARGEST) == (MOST_MONTHS, records.LARGEST)
 
 
 EXAMPLE = records.merge(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.cli import main
 from serving.errors import SettingsError
 from serving.settings import Settings
 
@@ -36,6 +37,18 @@ def test_what_kubernetes_says_of_a_service_named_epm_is_not_meant_for_the_gatewa
     links = {"EPM_PORT": "tcp://10.0.0.1:8500", "EPM_SERVICE_HOST": "10.0.0.1", "EPM_SERVICE_PORT_GRPC": "8500"}
     links |= {"EPM_PORT_8500_TCP": "tcp://10.0.0.1:8500", "EPM_PORT_8500_TCP_ADDR": "10.0.0.1"}
     assert Settings.read({}, links) == Settings()
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    assert "canary" not in repr(Settings(redis_url="redis://:canary@host", hash_key_file="key"))
+
+
+def test_help_names_every_default_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(default none; EPM_REDIS_URL)" in said
+    assert "(default 86400.0; EPM_MOST_STALE_SECONDS)" in said
 
 
 def test_one_stream_alone_cannot_overload_the_defaults() -> None:
