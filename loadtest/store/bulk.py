@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +117,7 @@ def _replica(gateway: Server, sizes: Sizes) -> dict[str, float]:
             if stub.Predict(request, timeout=60).row_errors:
                 raise MeasurementError("an entity that was loaded was not found")
     seconds = time.monotonic() - began
-    with urllib.request.urlopen(f"http://{gateway.http}/metrics", timeout=10) as response:
-        seen = metrics(response.read().decode())
+    seen = metrics(gateway)
     found = {
         "seconds": seconds,
         "rss_mib": gateway.usage().rss_mib,

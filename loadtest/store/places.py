@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,9 +101,11 @@ def _answers(client: redis.Redis, process: "subprocess.Popen[bytes]") -> None:
     raise ServerError("redis-server did not start")
 
 
-def metrics(text: str) -> dict[str, float]:
+def metrics(gateway: Server) -> dict[str, float]:
     """A gateway's /metrics: the sum of each name over all labels."""
     found: dict[str, float] = {}
+    with urllib.request.urlopen(f"http://{gateway.http}/metrics", timeout=10) as response:
+        text = response.read().decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             found[sample.name] = found.get(sample.name, 0.0) + sample.value

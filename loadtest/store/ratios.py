@@ -19,7 +19,7 @@ from loadtest import servers
 from loadtest.bodies import PROTOCOLS
 from loadtest.measure import Effort, MeasurementError, Work, check_gateway, put_load
 from loadtest.store.people import MONTHLY_MODEL, People
-from loadtest.store.places import HASH_KEY, TOKEN, Place
+from loadtest.store.places import HASH_KEY, TOKEN, Place, metrics
 from serving.pipeline import Entities, Pipeline
 from serving.protocols.epm import Epm
 from serving.protocols.method import Call
@@ -140,20 +140,25 @@ def _cold(place: Place, gateway: servers.Server, people: People, sizes: Sizes) -
                 for at in range(start, start + rows * calls, rows)
             ]
             start += rows * calls
-            before = place.commands()
+            commands, before = place.commands().get("mget", 0), _round_trips(gateway)
             times = _timed(channel, bodies)
-            after = place.commands()
+            commands, after = place.commands()["mget"] - commands, _round_trips(gateway)
             again = _timed(channel, bodies)
-            last = place.commands()
             yield {
                 "model": MONTHLY_MODEL,
                 "rows": rows,
                 "calls": calls,
-                "round_trips_cold": (after["mget"] - before.get("mget", 0)) / calls,
-                "round_trips_warm": (last["mget"] - after["mget"]) / calls,
+                "round_trips_cold": (after - before) / calls,
+                "commands_cold": commands / calls,
+                "round_trips_warm": (_round_trips(gateway) - after) / calls,
                 "cold_us": statistics.median(times),
                 "warm_us": statistics.median(again),
             }
+
+
+def _round_trips(gateway: servers.Server) -> float:
+    """Data round trips to Redis so far, as the gateway counts them."""
+    return metrics(gateway)["epm_store_round_trips_total"]
 
 
 def _ask_for_all(gateway: servers.Server, people: People, sizes: Sizes) -> None:
