@@ -123,7 +123,7 @@ def _fit_number(column: Column, cells: Cells) -> tuple[RawInput, list[Step], lis
     if missing.any():
         steps.append(Step("missing_flag", f"{name}:missing", (name,)))
         features.append(f"{name}:missing")
-    raw = NumberInput(name, column.title, column.unit, column.low, column.high, (low, high), column.required)
+    raw = NumberInput(name, column.title, column.unit, column.low, column.high, (low, high), required=column.required)
     return raw, steps, features
 
 
@@ -139,4 +139,4 @@ def _fit_category(column: Column, cells: Cells) -> tuple[RawInput, list[Step], l
         )
     slots = [*(f"{column.name}={category}" for category in categories), f"{column.name}:unknown"]
     steps = [Step("one_hot", slot, (column.name,), (float(code),)) for code, slot in enumerate(slots)]
-    return CategoryInput(column.name, column.title, categories, column.required), steps, slots
+    return CategoryInput(column.name, column.title, categories, required=column.required), steps, slots

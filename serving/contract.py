@@ -32,7 +32,21 @@ class Text(_Value, frozen=True):
     zh: str
 
 
-class NumberInput(_Value, frozen=True, tag_field="type", tag="number"):
+class _Raw(_Value, frozen=True, kw_only=True):
+    """What all raw inputs have."""
+
+    required: bool = False
+    """Whether a missing value (of a history: not a single month) is an error. Otherwise it lowers the coverage."""
+    weight: float = 1.0
+    """Share in the coverage, from the model's importances; relative to the sum over all inputs. A row gets of a
+    history's the share of its months that are given."""
+    max_age_days: float | None = None
+    """A stored fact whose `as_of` is older is stale."""
+    stale: Literal["warning", "error"] = "warning"
+    """What a stale fact gives: an answer with a warning, or an error of its row."""
+
+
+class NumberInput(_Raw, frozen=True, tag_field="type", tag="number"):
     """A raw numeric column."""
 
     name: str
@@ -43,40 +57,24 @@ class NumberInput(_Value, frozen=True, tag_field="type", tag="number"):
     high: float | None = None
     seen: tuple[float, float] | None = None
     """Smallest and largest value in the training rows: outside is answered, with a warning."""
-    required: bool = False
-    """Whether a missing value is an error. Otherwise it lowers the coverage."""
-    weight: float = 1.0
-    """Share in the coverage, from the model's importances; relative to the sum over all inputs."""
-    max_age_days: float | None = None
-    """A stored fact whose `as_of` is older is stale."""
-    stale: Literal["warning", "error"] = "warning"
-    """What a stale fact gives: an answer with a warning, or an error of its row."""
 
 
-class CategoryInput(_Value, frozen=True, tag_field="type", tag="category"):
+class CategoryInput(_Raw, frozen=True, tag_field="type", tag="category"):
     """A raw column of names. Its code is its place in `categories`; `len(categories)` stands for any unknown name."""
 
     name: str
     title: Text
     categories: tuple[str, ...]
-    required: bool = False
-    weight: float = 1.0
-    max_age_days: float | None = None
-    stale: Literal["warning", "error"] = "warning"
 
 
-class TextInput(_Value, frozen=True, tag_field="type", tag="text"):
+class TextInput(_Raw, frozen=True, tag_field="type", tag="text"):
     """A raw column of names without a list of them: only operations that hash read it."""
 
     name: str
     title: Text
-    required: bool = False
-    weight: float = 1.0
-    max_age_days: float | None = None
-    stale: Literal["warning", "error"] = "warning"
 
 
-class DateInput(_Value, frozen=True, tag_field="type", tag="date"):
+class DateInput(_Raw, frozen=True, tag_field="type", tag="date"):
     """A raw column of days: texts as in 2026-03-31 (ISO 8601), or days since 1970-01-01."""
 
     name: str
@@ -85,13 +83,9 @@ class DateInput(_Value, frozen=True, tag_field="type", tag="date"):
     """Bounds in days since 1970-01-01, inclusive, as in a number."""
     high: float | None = None
     seen: tuple[float, float] | None = None
-    required: bool = False
-    weight: float = 1.0
-    max_age_days: float | None = None
-    stale: Literal["warning", "error"] = "warning"
 
 
-class HistoryInput(_Value, frozen=True, tag_field="type", tag="history"):
+class HistoryInput(_Raw, frozen=True, tag_field="type", tag="history"):
     """A raw numeric column with one value a month, `Contract.months` of them, oldest first."""
 
     name: str
@@ -100,12 +94,6 @@ class HistoryInput(_Value, frozen=True, tag_field="type", tag="history"):
     low: float | None = None
     high: float | None = None
     seen: tuple[float, float] | None = None
-    required: bool = False
-    """Whether a row without a single month is an error."""
-    weight: float = 1.0
-    """Share in the coverage; a row gets of it the share of its months that are given."""
-    max_age_days: float | None = None
-    stale: Literal["warning", "error"] = "warning"
 
 
 RawInput = NumberInput | CategoryInput | TextInput | DateInput | HistoryInput
