@@ -135,12 +135,12 @@ def run_reference(contract: Contract, rows: RawRows) -> Features:
             values[step.into] = operation.reference(
                 *(values[name] for name in step.inputs), *_arguments(operation, step.params)
             )
-    n, window = len(rows.values), contract.program.window
-    features = [values[name] for name in contract.program.features]
-    return Features(
-        np.stack(features, axis=1).astype(np.float32) if features else np.empty((n, 0), np.float32),
-        np.stack([values[name] for name in window], axis=2).astype(np.float32) if window else _NO_WINDOW,
-    )
+        n, window = len(rows.values), contract.program.window
+        features = [values[name] for name in contract.program.features]
+        return Features(
+            np.stack(features, axis=1).astype(np.float32) if features else np.empty((n, 0), np.float32),
+            np.stack([values[name] for name in window], axis=2).astype(np.float32) if window else _NO_WINDOW,
+        )
 
 
 def _check_version(contract: Contract) -> None:

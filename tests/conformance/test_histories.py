@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tritonclient.grpc as triton
-from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc, regression_pb2
 
 from serving.features.program import compile_program
 from serving.features.rows import RowSchema
@@ -155,6 +155,25 @@ def test_histories_of_epm_v1_get_the_same_bits(at: Running, size: int, bitmap: b
         answers = list(prediction_pb2_grpc.PredictionServiceStub(channel).StreamPredict(requests))
     values = [value for answer in answers for value in answer.outputs[0].probability.values]
     assert np.array(values, np.float32).tobytes() == first.tobytes()
+
+
+def test_examples_of_tf_serving_may_hold_histories(at: Running) -> None:
+    """Regress takes rows as tf.Example: a feature of several values is a history, float32 as its lists are."""
+    rows, request = range(20), regression_pb2.RegressionRequest()
+    request.model_spec.name = "leaves"
+    for row in rows:
+        features = request.input.example_list.examples.add().features.feature
+        features["hours"].float_list.value.append(np.float32(SENT["hours"][row]))
+        for name in ("department", "role", "hired"):
+            features[name].bytes_list.value.append(SENT[name][row].encode())
+        for name in histories.NAMES:
+            features[name].float_list.value.extend(front(SENT[name])[0][row, : LENGTHS[row]].astype(np.float32))
+    with grpc.insecure_channel(at.grpc) as channel:
+        answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Regress(request, 30.0)
+    sent = {name: np.float32(SENT[name][: len(rows)]) for name in ("hours", *histories.NAMES)}
+    columns = {name: sent.get(name, SENT[name][: len(rows)]) for name in SENT}
+    values = np.array([one.value for one in answer.result.regressions], np.float32)
+    assert values.tobytes() == over_tf_serving(at, columns).tobytes()
 
 
 def test_ready_tensors_of_a_model_with_a_window_skip_the_program(at: Running) -> None:

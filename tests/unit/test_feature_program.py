@@ -1,6 +1,7 @@
 """The compiled feature program is held to its NumPy reference."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -148,6 +149,14 @@ def raw_rows(made: Contract, rows: int, numbers: list[float], seed: int) -> RawR
     return RawRows(np.stack(columns, axis=1), np.ascontiguousarray(history))
 
 
+def compiled_log(x: np.ndarray, shift: float) -> np.ndarray:
+    from serving.features.operation_kernels import log
+
+    made = np.empty(x.size)
+    log(np.ascontiguousarray(x).reshape(-1), made, np.array([float(shift)]))
+    return made.reshape(x.shape)
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(
     made=programs(),
@@ -158,12 +167,12 @@ def raw_rows(made: Contract, rows: int, numbers: list[float], seed: int) -> RawR
 def test_any_program_gives_the_same_compiled_and_in_numpy(
     made: Contract, rows: int, numbers: list[float], seed: int
 ) -> None:
-    """To the bit; where a logarithm is on the way, within 1 unit in the last place of float64 a logarithm."""
+    """To the bit. The logarithm is the compiled one on both sides: what follows it may amplify its last bit, and how
+    far it is from NumPy's is tested by itself, below.
+    """
     raw = raw_rows(made, rows, numbers, seed)
-    with np.errstate(all="ignore"):
+    with patch.dict(OPERATIONS, log=replace(OPERATIONS["log"], reference=compiled_log)):
         expected, got = run_reference(made, raw), compile_program(made).run(raw)
-    if any(step.op == "log" for step in made.program.steps):
-        return  # what follows a logarithm may amplify its last bit: see the test of each operation below
     for one, other in zip(expected, got, strict=True):
         assert one.shape == other.shape
         assert np.array_equal(np.isnan(one), np.isnan(other))
