@@ -18,7 +18,7 @@ from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
-from serving.store.reader import FactRows
+from serving.store.reader import CAME_AND_EXPECTED, FactRows
 
 Inputs = Mapping[str, Cells | MonthlyCells]
 """A batch of n rows: raw columns by name, or the graph's own tensors by name; never both."""
@@ -276,7 +276,7 @@ def _row_errors(
         if state != FOUND:
             key: tuple[Any, ...] = (state,)
         elif facts.wrong[row]:
-            key = (CORRUPT,) if wrong_input < 0 else ("type", wrong_input)
+            key = (CORRUPT,) if wrong_input < 0 else ("type", wrong_input, int(facts.wrong[row]))
         elif replaced[where]:  # the caller's own value: told in full, row by row
             key = ("sent", row)
         else:
@@ -289,9 +289,9 @@ def _row_errors(
 
 def _row_error(key: tuple[Any, ...], schema: RowSchema, rows: RawRows, inspection: Inspection, row: int) -> EpmError:
     match key:
-        case ("type", number):
-            name = schema.names[number]
-            return PreconditionFailed(f"{name}: what is stored is of another type than the model takes", field=name)
+        case ("type", number, wrong):
+            name, (came, expected) = schema.names[number], CAME_AND_EXPECTED[wrong]
+            return PreconditionFailed(f"{name}: got {came}, expected {expected}", field=name)
         case ("sent", _):
             return schema.refusal(rows, inspection, row)
         case ("stored", _, _):

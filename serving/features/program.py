@@ -14,7 +14,6 @@ from serving.features.operations import CATEGORY, CODES, DATE, MONTHLY, NUMBER, 
 from serving.features.rows import RawRows
 
 PROGRAM_VERSION = 1
-WORK_ROWS = 4
 SCRATCH = 32768
 """Values of a block, about: 256 KiB, which the second-level cache holds."""
 SMALLEST_BLOCK, LARGEST_BLOCK = 16, 128
@@ -49,7 +48,7 @@ class CompiledProgram:
 
 def compile_program(contract: Contract) -> CompiledProgram:
     """Flatten the program of `contract`. Raises ContractError when it uses what this gateway does not know."""
-    from serving.features.program_kernels import run_program
+    from serving.features.program_kernels import WORK, run_program
 
     _check_version(contract)
     program, months = contract.program, contract.months
@@ -89,7 +88,7 @@ def compile_program(contract: Contract) -> CompiledProgram:
     _check_kinds(program.window, kinds, (MONTHLY,), "a column of the window")
     chosen = [place[name] for name in program.features]
     chosen += [place[name] + t for t in range(months) for name in program.window]
-    height = scratch.height + WORK_ROWS
+    height = scratch.height + WORK
     block = min(max(SCRATCH // height // 8 * 8, SMALLEST_BLOCK), LARGEST_BLOCK)
     cells = len(chosen) - len(program.features)
     header = [len(program.features), cells, height, block, mask, first_history, months, histories, len(steps)]

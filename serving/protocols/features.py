@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from serving import contract
 from serving.contract import MOST_MONTHS
 from serving.errors import EpmError, InvalidInput, NotFound, Overloaded, PreconditionFailed, Status
 from serving.protocols.details import status
@@ -45,7 +46,7 @@ _EVENT = 16
 """What an event is besides, as so many facts."""
 DAY = 86_400
 
-ENTITY_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+ENTITY_TYPE = re.compile(contract.ENTITY_TYPE)
 _REJECTED = (Status.INVALID_ARGUMENT, Status.INTERNAL)
 """What is wrong with one message. Anything else (Redis is away, too late) would be wrong with the next one too."""
 

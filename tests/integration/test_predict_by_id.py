@@ -219,6 +219,7 @@ def test_stored_facts_that_cannot_be_are_an_error_of_the_row_and_are_not_shown(p
     errors = {row: error.status for error in answer.row_errors for row in error.rows}
     assert {row: error.code for row, error in errors.items()} == dict.fromkeys((0, 1), Status.FAILED_PRECONDITION)
     assert all("hours" in error.message and "169" not in error.message for error in errors.values())
+    assert errors[1].message == "hours: got a stored text, expected a number"
     assert not ask(place.one, [900, 901], hours=[40.0, 40.0]).row_errors
 
 
