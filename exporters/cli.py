@@ -121,14 +121,15 @@ def _sample_command(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from exporters.schema import describe
+    from exporters.data.schema import describe
 
     print(describe())
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
-    from exporters import releases, sources
+    from exporters import sources
+    from exporters.publishing import releases
 
     source = sources.choose(options)
     print(releases.release(source, options.seed, options.trees, options.version, replace=options.replace))
@@ -136,13 +137,13 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from exporters import verify
+    from exporters.publishing import verify
 
     return verify.report(options.repository, options.model)
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from exporters.synthetic import sample_csv
+    from exporters.data.synthetic import sample_csv
 
     text = sample_csv(options.employees, options.seed)
     if options.out is None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters import synthetic
 from exporters.cli import INX, LOCAL_REPO, MODEL_REPO, SYNTHETIC
-from exporters.dataset import Dataset
+from exporters.data import synthetic
+from exporters.data.dataset import Dataset
 from exporters.errors import DataError
 
 
@@ -40,14 +40,14 @@ def choose(options: argparse.Namespace) -> Source:
 
 
 def _own(options: argparse.Namespace) -> Source:
-    from exporters import own_table
+    from exporters.data import own_table
 
     dataset = own_table.load(options.data, options.mapping)
     return Source(options.model or SYNTHETIC, options.repository or LOCAL_REPO, dataset)
 
 
 def _inx(options: argparse.Namespace) -> Source:
-    from exporters.datasets import inx
+    from exporters.public import inx
 
     dataset = inx.load(options.data_dir)
     return Source(options.model or INX, options.repository or LOCAL_REPO, dataset, lambda: inx.section(dataset))

@@ -1,10 +1,11 @@
 """`epm`: serve, predict, facts, warm, models. Imports happen inside the commands, so that `--help` is instant."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from serving import settings
 from serving.errors import EpmError, InvalidInput, SettingsError
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 
 FACTS = """What is stored of entities, for predictions by id: `load` a file, `get` or `delete` an entity. The gateway
 asks for a token (its EPM_FACTS_TOKEN_FILE)."""
+
+
+def command() -> NoReturn:
+    """What the shell runs: `main`, then the end of the process without Python's shutdown.
+
+    gRPC's clients keep daemon threads in C++, and one of them that is cut off inside a lock while the interpreter is
+    taken down leaves the process hanging for ever: seen once, after a refused `facts load` had printed its error.
+    """
+    try:
+        status = main()
+    except SystemExit as end:  # of argparse, which has printed
+        status = end.code if isinstance(end.code, int) else 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if not stream.closed:
+                stream.flush()
+        except OSError:  # the reader has gone, or the disk is full
+            status = status or 1
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -307,4 +327,4 @@ def _models(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

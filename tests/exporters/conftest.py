@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters import cli, synthetic, training
-from exporters.dataset import Dataset
-from exporters.table import Table
+from exporters import cli
+from exporters.data import synthetic
+from exporters.data.dataset import Dataset
+from exporters.data.table import Table
+from exporters.models import training
 
 SMALL = ["train", "performance_model", "--employees", "200", "--trees", "8", "--seed", "3"]
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporters import cli, schema
+from exporters import cli
+from exporters.data import schema
 
 pytestmark = pytest.mark.unit
 
@@ -106,6 +107,6 @@ sys.exit(cli.main(["train", "--employees", "200", "--seed", "3", "--trees", "2"]
 
 
 def test_a_module_that_is_missing_by_our_own_mistake_is_not_blamed_on_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "exporters.schema", None)
+    monkeypatch.setitem(sys.modules, "exporters.data.schema", None)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["schema"])

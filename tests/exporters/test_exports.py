@@ -8,9 +8,10 @@ import pytest
 from onnx import numpy_helper
 from sklearn.ensemble import RandomForestClassifier
 
-from exporters import algorithms, forest, onnx_graph, parity, program, training
 from exporters.errors import ParityError
-from exporters.perturb import UNSEEN, perturbed
+from exporters.formats import onnx_graph, parity
+from exporters.formats.perturb import UNSEEN, perturbed
+from exporters.models import algorithms, forest, program, training
 from serving.contract import CategoryInput
 from serving.features.rows import RowSchema
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from exporters import program
-from exporters.cross_validation import NOWHERE, Figures, reference_xgboost
-from exporters.datasets import inx
 from exporters.errors import DataError
+from exporters.models import program
+from exporters.public import inx
+from exporters.public.cross_validation import NOWHERE, Figures, reference_xgboost
 from tests.exporters.conftest import DATA
 
 pytestmark = [

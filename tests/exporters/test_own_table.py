@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters import own_table, schema, synthetic, training
+from exporters.data import own_table, schema, synthetic
 from exporters.errors import DataError
+from exporters.models import training
 from tests.exporters.conftest import nans_agree
 
 pytestmark = pytest.mark.unit
@@ -180,8 +181,8 @@ def test_bands_of_an_attribute_ask_for_numbers(read):
 
 
 def test_a_column_named_like_the_graph_input_is_refused_when_the_contract_is_drawn_up(read):
-    from exporters import program
-    from exporters.cross_validation import NOWHERE
+    from exporters.models import program
+    from exporters.public.cross_validation import NOWHERE
 
     dataset = read(TABLE.replace("team", "features"))
     with pytest.raises(DataError, match="cannot stand in one contract"):

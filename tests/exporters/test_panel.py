@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from exporters import panel, quality, schema, synthetic
+from exporters.data import panel, schema, synthetic
+from exporters.quality import measures
 from tests.exporters.conftest import nans_agree
 
 pytestmark = pytest.mark.unit
@@ -83,9 +84,9 @@ def test_a_trailing_sum_looks_back_twelve_months_and_no_further():
 
 def test_nobody_scores_better_than_the_best_possible():
     table = synthetic.load(3000, 4).table
-    best = quality.best_possible(table.true_probabilities)
+    best = measures.best_possible(table.true_probabilities)
     guess = table.true_probabilities.argmax(axis=1)
-    reached = quality.score(quality.confusion(table.target, guess, 3))
+    reached = measures.score(measures.confusion(table.target, guess, 3))
     assert reached.accuracy == pytest.approx(best.accuracy, abs=0.01)
     assert reached.macro_f1 < best.macro_f1 + 0.01
 

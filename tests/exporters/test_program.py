@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exporters import program, training
-from exporters.cross_validation import NOWHERE
-from exporters.dataset import Dataset, split
+from exporters.data.dataset import Dataset, split
+from exporters.data.schema import Column
+from exporters.data.table import Table
 from exporters.errors import DataError
-from exporters.schema import Column
-from exporters.table import Table
+from exporters.models import program, training
+from exporters.public.cross_validation import NOWHERE
 from serving.contract import Contract, NumberInput, Text
 from serving.features.program import compile_program, run_reference
 from serving.features.rows import RowSchema

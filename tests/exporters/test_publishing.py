@@ -13,10 +13,13 @@ import numpy as np
 import onnx
 import pytest
 
-from exporters import cli, digests, onnx_graph, parity, program, publish, saved_model, training
+from exporters import cli
 from exporters.errors import PublishError
+from exporters.formats import onnx_graph, parity, saved_model
+from exporters.formats.golden import load
 from exporters.fresh_process import FreshProcess
-from exporters.golden import load
+from exporters.models import program, training
+from exporters.publishing import digests, publish
 from serving.contract import Contract
 from serving.features.program import compile_program
 from tests.exporters.conftest import SMALL
@@ -167,7 +170,7 @@ print(json.dumps([out, sorted(name for name in sys.modules if name.split(".")[0]
 
 
 def test_a_random_forest_on_missing_values_is_the_same_in_tensorflow(tmp_path: Path):
-    from exporters import algorithms
+    from exporters.models import algorithms
     from tests.exporters.test_exports import NAMES, rows_with_gaps
 
     trained = algorithms.train(algorithms.RANDOM_FOREST, *rows_with_gaps(1500, 0), seed=0, trees=10)

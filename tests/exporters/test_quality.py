@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
-from exporters import quality
-from exporters.dataset import group_names
+from exporters.data.dataset import group_names
+from exporters.quality import measures
 
 pytestmark = pytest.mark.unit
 
@@ -13,19 +13,19 @@ pytestmark = pytest.mark.unit
 def test_scores_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     truth, predicted = rng.integers(0, 3, 500), rng.integers(0, 3, 500)
-    score = quality.score(quality.confusion(truth, predicted, 3))
+    score = measures.score(measures.confusion(truth, predicted, 3))
     assert score.accuracy == pytest.approx(accuracy_score(truth, predicted))
     assert score.macro_f1 == pytest.approx(f1_score(truth, predicted, average="macro"))
 
 
 def test_a_class_that_is_never_predicted_counts_as_zero():
-    score = quality.score(quality.confusion(np.array([0, 0, 1]), np.array([0, 0, 0]), 2))
+    score = measures.score(measures.confusion(np.array([0, 0, 1]), np.array([0, 0, 0]), 2))
     assert score.macro_f1 == pytest.approx(0.4)
 
 
 def test_group_figures_tell_selection_from_recall():
     truth, predicted = np.array([0, 0, 1, 1, 0]), np.array([0, 1, 0, 1, 1])
-    first, second = quality.by_group(truth, predicted, np.array(["x", "x", "x", "x", "y"]))
+    first, second = measures.by_group(truth, predicted, np.array(["x", "x", "x", "x", "y"]))
     assert (first.selected, first.recall, first.truly_best) == (0.5, 0.5, 0.5)
     assert (second.rows, second.selected, second.recall) == (1, 0.0, 0.0)
 

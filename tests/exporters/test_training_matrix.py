@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters import synthetic, training
 from exporters.cli import EMPLOYEES
-from exporters.dataset import split
-from exporters.table import Table
+from exporters.data import synthetic
+from exporters.data.dataset import split
+from exporters.data.table import Table
+from exporters.models import training
 from serving.protocols.epm import _inputs
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters import cli, digests, golden
+from exporters import cli
+from exporters.formats import golden
 from exporters.fresh_process import FreshProcess
-from exporters.verify import check
+from exporters.publishing import digests
+from exporters.publishing.verify import check
 from serving.contract import Contract
 
 pytestmark = pytest.mark.integration

@@ -2,7 +2,7 @@
 
 import json
 
-from exporters.program import class_output
+from exporters.models.program import class_output
 from serving.contract import Contract
 
 MAX_BATCH = 1024

@@ -5,10 +5,10 @@ from typing import Literal
 
 import msgspec
 
-from exporters import schema
+from exporters.data import schema
+from exporters.data.sheet import Sheet
 from exporters.errors import DataError
 from exporters.progress import say
-from exporters.sheet import Sheet
 from serving.contract import Text
 
 _ID = "employee"

@@ -11,14 +11,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters import baselines, golden, onnx_graph, parity, program, quality, saved_model
-from exporters.algorithms import ALGORITHMS, Trained, train
-from exporters.dataset import Dataset, split
+from exporters.data.dataset import Dataset, split
+from exporters.data.table import Table
+from exporters.formats import golden, onnx_graph, parity, saved_model
+from exporters.formats.perturb import perturbed
 from exporters.fresh_process import FreshProcess
-from exporters.perturb import perturbed
+from exporters.models import baselines, program
+from exporters.models.algorithms import ALGORITHMS, Trained, train
 from exporters.progress import say
-from exporters.quality import Score
-from exporters.table import Table
+from exporters.quality import measures
+from exporters.quality.measures import Score
 from serving.contract import Contract, Provenance
 from serving.features.program import compile_program, run_reference
 from serving.version import __version__
@@ -118,7 +120,7 @@ def _agreement(agreement: parity.Agreement) -> str:
 
 
 def _score(table: Table, predicted: NDArray[np.int64]) -> Score:
-    return quality.score(quality.confusion(table.target, predicted, len(table.classes)))
+    return measures.score(measures.confusion(table.target, predicted, len(table.classes)))
 
 
 def _provenance(dataset: Dataset, rows: int, seed: int) -> Provenance:

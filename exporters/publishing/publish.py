@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from exporters import digests
 from exporters.errors import PublishError
+from exporters.publishing import digests
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 CONFIG = "config.pbtxt"

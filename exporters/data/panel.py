@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters import schema
-from exporters.table import Cells, Table
+from exporters.data import schema
+from exporters.data.table import Cells, Table
 
 TRAILING = 12  # months that a review looks back on, and that are simulated before the first one shown
 DEPARTMENTS = ("Customer Service", "Finance", "Human Resources", "IT", "Marketing", "Operations", "R&D", "Sales")

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from exporters import program, quality
-from exporters.algorithms import xgboost_classifier
-from exporters.dataset import Dataset
+from exporters.data.dataset import Dataset
+from exporters.models import program
+from exporters.models.algorithms import xgboost_classifier
+from exporters.quality import measures
 from serving.contract import Provenance
 
 FOLDS, SEEDS = 5, (0, 1, 2)
@@ -42,7 +43,7 @@ def cross_validate(dataset: Dataset, make: Callable[[int], Any], seeds: tuple[in
             contract = program.draft("cross_validation", dataset, rows, NOWHERE)
             model = make(seed).fit(program.feature_matrix(contract, rows.columns), rows.target)
             predicted = np.asarray(model.predict(program.feature_matrix(contract, unseen.columns)))
-            found = quality.score(quality.confusion(unseen.target, predicted, len(table.classes)))
+            found = measures.score(measures.confusion(unseen.target, predicted, len(table.classes)))
             scores.append((found.accuracy, found.macro_f1))
         means.append(np.mean(scores, axis=0))
     (accuracy, macro_f1), (accuracy_spread, macro_f1_spread) = np.mean(means, axis=0), np.std(means, axis=0)

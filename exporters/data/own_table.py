@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters import mapping as mappings
-from exporters import sheet as sheets
-from exporters.dataset import Dataset
+from exporters.data import mapping as mappings
+from exporters.data import sheet as sheets
+from exporters.data.dataset import Dataset
+from exporters.data.mapping import Mapping
+from exporters.data.schema import Column, Kind
+from exporters.data.sheet import Sheet
+from exporters.data.table import Cells, Table
 from exporters.errors import DataError
-from exporters.mapping import Mapping
-from exporters.schema import Column, Kind
-from exporters.sheet import Sheet
-from exporters.table import Cells, Table
 from serving.contract import Text
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)

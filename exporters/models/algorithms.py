@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.forest import Forest, from_random_forest, from_xgboost
+from exporters.models.forest import Forest, from_random_forest, from_xgboost
 
 
 @dataclass(frozen=True)

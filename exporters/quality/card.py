@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 
-from exporters import parity, quality
-from exporters.dataset import Dataset, group_names
-from exporters.training import COMMONEST, Made
+from exporters.data.dataset import Dataset, group_names
+from exporters.formats import parity
+from exporters.models.training import COMMONEST, Made
+from exporters.quality import measures
 from serving.contract import Contract
 
 
@@ -66,7 +67,7 @@ def _quality(made: Made) -> str:
     ]
     note = ""
     if made.held_out.true_probabilities is not None:
-        rows.append(("best possible", quality.best_possible(made.held_out.true_probabilities)))
+        rows.append(("best possible", measures.best_possible(made.held_out.true_probabilities)))
         note = (
             "\n\nBest possible: expected of one who knows the true probabilities of the generator, which depend on "
             "twelve complete months and their order; the model sees one row with gaps. The two figures are reached by "
@@ -83,7 +84,7 @@ def _quality(made: Made) -> str:
 
 def _confusion(made: Made) -> str:
     classes = made.held_out.classes
-    matrix = quality.confusion(made.held_out.target, made.predicted, len(classes))
+    matrix = measures.confusion(made.held_out.target, made.predicted, len(classes))
     head = "| truth \\ predicted | " + " | ".join(classes) + " | recall |\n|---|" + "---|" * (len(classes) + 1)
     lines = [
         f"| {name} | " + " | ".join(f"{n:.0f}" for n in row) + f" | {_share(row[c] / row.sum())} |"
@@ -102,7 +103,7 @@ def _groups(made: Made, dataset: Dataset) -> str:
     lines = []
     for attribute, bands in dataset.groups.items():
         names = group_names(made.held_out.attributes[attribute], bands)
-        figures = quality.by_group(made.held_out.target, made.predicted, names)
+        figures = measures.by_group(made.held_out.target, made.predicted, names)
         figures.sort(key=lambda group: bands and _band_order(group.name))
         lines += [
             f"| {attribute} {group.name} | {group.rows} | {_share(group.truly_best)} | {_share(group.selected)} "

@@ -5,10 +5,10 @@ import io
 
 import numpy as np
 
-from exporters import panel, schema
-from exporters.dataset import Dataset
+from exporters.data import panel, schema
+from exporters.data.dataset import Dataset
+from exporters.data.table import Table
 from exporters.errors import DataError
-from exporters.table import Table
 from serving.contract import Text
 
 MONTHS = 36

@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.data.schema import Column
+from exporters.data.table import Cells, Table
 from exporters.errors import DataError
-from exporters.schema import Column
-from exporters.table import Cells, Table
 from serving.contract import Text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exporters.forest import Forest
+from exporters.models.forest import Forest
 
 IR_VERSION = 8  # with the opsets below: read by every runtime since ONNX 1.13
 OPSET, ML_OPSET = 18, 3

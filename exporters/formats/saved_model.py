@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.forest import Forest
-from exporters.parity import Answers
+from exporters.formats.parity import Answers
+from exporters.models.forest import Forest
 
 DEFAULT, MATRIX = "serving_default", "features"
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters import digests, golden, parity, program, publish, saved_model, triton_config
 from exporters.errors import ParityError, PublishError
+from exporters.formats import golden, parity, saved_model, triton_config
 from exporters.fresh_process import FreshProcess
+from exporters.models import program
 from exporters.progress import say
+from exporters.publishing import digests, publish
 from serving.contract import Contract
 from serving.errors import EpmError
 from serving.features.program import compile_program

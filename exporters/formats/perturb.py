@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.table import Cells
+from exporters.data.table import Cells
 from serving.contract import Contract, NumberInput
 
 UNSEEN = "never seen in training"

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from exporters import mapping as mappings
-from exporters import own_table, sheet
-from exporters.baselines import logistic_regression
-from exporters.cross_validation import REFERENCE_LEARNING_RATE, Figures, cross_validate, reference_xgboost
-from exporters.dataset import Dataset, with_attributes
+from exporters.data import mapping as mappings
+from exporters.data import own_table, sheet
+from exporters.data.dataset import Dataset, with_attributes
+from exporters.models.baselines import logistic_regression
 from exporters.progress import say
+from exporters.public.cross_validation import REFERENCE_LEARNING_RATE, Figures, cross_validate, reference_xgboost
 
 FILE = "inx_employee_performance.csv"
 PROTECTED = ("Age", "Gender", "MaritalStatus")

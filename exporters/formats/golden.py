@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.data.table import Cells
 from exporters.errors import PublishError
-from exporters.program import class_output
-from exporters.table import Cells
+from exporters.models.program import class_output
 from serving.contract import Contract
 
 ROWS = 256

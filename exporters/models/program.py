@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from exporters.dataset import Dataset
+from exporters.data.dataset import Dataset
+from exporters.data.schema import Column
+from exporters.data.table import Cells, Table
 from exporters.errors import DataError
-from exporters.schema import Column
-from exporters.table import Cells, Table
 from serving.contract import (
     FORMAT,
     CategoryInput,

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from exporters import card, publish, training, triton_config
+from exporters.formats import triton_config
+from exporters.models import training
 from exporters.progress import say
+from exporters.publishing import publish
+from exporters.quality import card
 from exporters.sources import Source
 
 

@@ -1,0 +1,1 @@
+"""Versions in a repository: put there, listed by digest, checked again."""
