@@ -138,11 +138,16 @@ class ClassOutput(_Value, frozen=True, tag_field="type", tag="class"):
 
 
 class ProbabilityOutput(_Value, frozen=True, tag_field="type", tag="probability"):
-    """The probability of one event: tensor float32[n] of the graph."""
+    """The probability of one event: tensor float32[n] of the graph.
+
+    With a threshold the graph decides, too: tensor int32[n] `label`, 1 where the probability is at or above it.
+    """
 
     name: str
     title: Text
     tensor: str
+    threshold: float | None = None
+    label: str = ""
 
 
 class ScalarOutput(_Value, frozen=True, tag_field="type", tag="scalar"):
@@ -231,6 +236,13 @@ class Contract(_Value, frozen=True):
         classes = [output for output in self.outputs if isinstance(output, ClassOutput)]
         _check(len(classes) <= 1, "a model has at most one output of classes")
         _check(all(len(output.classes) > 1 for output in classes), "an output of classes has at least two of them")
+        deciding = [output for output in self.outputs if isinstance(output, ProbabilityOutput) and output.label]
+        _check(len(classes) + len(deciding) <= 1, "a model has at most one label")
+        for output in self.outputs:
+            if isinstance(output, ProbabilityOutput):
+                both = (output.threshold is None) == (output.label == "")
+                _check(both, f"output {output.name!r}: a threshold and a label belong together")
+                _check(output.threshold is None or 0 < output.threshold < 1, "a threshold lies between 0 and 1")
         histories = any(isinstance(raw, HistoryInput) for raw in self.inputs)
         known = set(names)
         if histories:
@@ -268,6 +280,8 @@ class Contract(_Value, frozen=True):
                 found[output.tensor] = ("float32", (len(output.items),))
             else:
                 found[output.tensor] = ("float32", ())
+                if isinstance(output, ProbabilityOutput) and output.label:
+                    found[output.label] = ("int32", ())
         return found
 
     @classmethod
