@@ -122,6 +122,14 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
         "--address", default=settings.client_address(), help="gateway (default %(default)s; EPM_ADDRESS)"
     )
     parser.add_argument("--id", default="employee", help="column shown beside the answer; '' for line numbers")
+    parser.add_argument(
+        "--month",
+        default="",
+        metavar="COLUMN",
+        help="column with the month (2026-03, 202603 or a date), for models that read histories: the lines of one id, "
+        "which stand together from the oldest month on, are one row. Its histories end with its newest month; what is "
+        "no history is read from the line of that month",
+    )
     parser.add_argument("--batch", type=int, default=256, help="rows in one message (default %(default)s)")
     parser.add_argument("--wait", type=float, default=5, help="seconds to wait for the gateway (default %(default)s)")
     parser.add_argument(
@@ -137,13 +145,14 @@ def _predict(options: argparse.Namespace) -> int:
     """Score the rows of a CSV file over gRPC (epm.v1, one stream) and print the answers."""
     from pathlib import Path
 
-    from serving.scoring import Client, score, show, write_csv
+    from serving.scoring import Client, Layout, score, show, write_csv
 
     if options.batch < 1:
         raise SettingsError(f"--batch: got {options.batch}, expected at least 1")
-    rows = list(
-        score(Path(options.file), options.model, options.id, Client(options.address, options.wait), options.batch)
-    )
+    if options.month and not options.id:
+        raise SettingsError("--month: got a column, but no --id, expected both: an id says whose months they are")
+    client, layout = Client(options.address, options.wait), Layout(options.id, options.month)
+    rows = list(score(Path(options.file), options.model, layout, client, options.batch))
     if not rows:
         print(f"epm: {options.file} has no rows", file=sys.stderr)
     elif options.format == "table":

@@ -19,6 +19,8 @@ MOST_MONTHS = 36
 ENTITY_TYPE = r"[a-z][a-z0-9_]{0,31}"
 HISTORIES, LENGTHS, MASK = "histories", "lengths", "mask"
 """Reserved where a model reads histories: two tensors that callers send, and the value that tells which months are."""
+ADDED = ("margin", "coverage", "warnings")
+"""Outputs that the gateway adds to those of the graph."""
 
 
 class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,16 +235,7 @@ class Contract(_Value, frozen=True):
         _check(len(self.inputs) > 0 and len(self.outputs) > 0, "inputs and outputs cannot be empty")
         _check(sum(raw.weight for raw in self.inputs) > 0, "the weights of the inputs sum to 0")
         _check(all(raw.weight >= 0 for raw in self.inputs), "an input has a negative weight")
-        classes = [output for output in self.outputs if isinstance(output, ClassOutput)]
-        _check(len(classes) <= 1, "a model has at most one output of classes")
-        _check(all(len(output.classes) > 1 for output in classes), "an output of classes has at least two of them")
-        deciding = [output for output in self.outputs if isinstance(output, ProbabilityOutput) and output.label]
-        _check(len(classes) + len(deciding) <= 1, "a model has at most one label")
-        for output in self.outputs:
-            if isinstance(output, ProbabilityOutput):
-                both = (output.threshold is None) == (output.label == "")
-                _check(both, f"output {output.name!r}: a threshold and a label belong together")
-                _check(output.threshold is None or 0 < output.threshold < 1, "a threshold lies between 0 and 1")
+        _check_outputs(self.outputs)
         histories = any(isinstance(raw, HistoryInput) for raw in self.inputs)
         known = set(names)
         if histories:
@@ -266,6 +259,11 @@ class Contract(_Value, frozen=True):
             takers = sum(tensor.shape == shape for tensor in self.tensors)
             _check(takers == 1, f"{takers} graph inputs take float32[n, {', '.join(map(str, shape))}], expected 1")
         _check(len(self.tensors) == len(made), f"{len(self.tensors)} graph inputs, the program makes {len(made)}")
+
+    @property
+    def decision(self) -> ClassOutput | ProbabilityOutput | None:
+        """The output that decides, so that answers have a label and a margin: of classes, or with a threshold."""
+        return next(iter(_deciding(self.outputs)), None)
 
     def graph_outputs(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """The graph's outputs that answers are made of: name -> type, shape without n."""
@@ -303,6 +301,32 @@ class Contract(_Value, frozen=True):
     def to_json(self) -> bytes:
         """The same contract always gives the same bytes."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+def _deciding(outputs: tuple[Output, ...]) -> list[ClassOutput | ProbabilityOutput]:
+    """Outputs with a label."""
+    return [output for output in outputs if isinstance(output, ClassOutput | ProbabilityOutput) and output.label]
+
+
+def _check_outputs(outputs: tuple[Output, ...]) -> None:
+    """Raises ValueError unless answers can tell all outputs apart, and one of them at most decides."""
+    names, answered = [output.name for output in outputs], list(ADDED)
+    _check(len(set(names)) == len(names), "two outputs bear the same name")
+    for output in outputs:
+        if isinstance(output, ClassOutput):
+            _check(len(output.classes) > 1, "an output of classes has at least two of them")
+            _check(output.label != "", f"output {output.name!r}: classes have a label")
+            answered += [output.probabilities, output.label, output.name]
+            continue
+        answered.append(output.tensor)
+        if isinstance(output, ProbabilityOutput):
+            both = (output.threshold is None) == (output.label == "")
+            _check(both, f"output {output.name!r}: a threshold and a label belong together")
+            _check(output.threshold is None or 0 < output.threshold < 1, "a threshold lies between 0 and 1")
+            answered += [output.label] if output.label else []
+    _check(len(_deciding(outputs)) <= 1, "a model has at most one label")
+    twice = {name for name in answered if answered.count(name) > 1}
+    _check(not twice, f"{min(twice, default='')!r} would stand twice in an answer")
 
 
 def _check(holds: bool, otherwise: str) -> None:

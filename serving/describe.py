@@ -7,7 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from serving import table
-from serving.contract import CategoryInput, Contract, DateInput, HistoryInput, NumberInput, RawInput, TextInput
+from serving.contract import (
+    CategoryInput,
+    Contract,
+    DateInput,
+    HistoryInput,
+    NumberInput,
+    Output,
+    ProbabilityOutput,
+    RawInput,
+    TextInput,
+)
 from serving.errors import EpmError, NotFound
 from serving.repository.repository import versions_in
 from serving.repository.versions import check_digests
@@ -58,13 +68,10 @@ def describe(root: Path, model: str) -> str:
     header = ["column", "type", "values", "", "weight", "meaning"]
     columns = table.lines(header, rows, [False, False, False, False, True, False])
     ready = ", ".join(f"{tensor.name} float32[n, {', '.join(map(str, tensor.shape))}]" for tensor in contract.tensors)
-    outputs = []
-    for output in contract.outputs:
-        classes = " | ".join(getattr(output, "classes", getattr(output, "names", getattr(output, "items", ()))))
-        tag = type(output).__struct_config__.tag
-        outputs.append(
-            f"  {output.name} ({tag}{': ' if classes else ''}{classes}): {output.title.en} {output.title.zh}"
-        )
+    values = [", ".join(names) for names in (contract.program.features, contract.program.window) if names]
+    outputs = [
+        f"  {output.name} ({_gives(output)}): {output.title.en} {output.title.zh}" for output in contract.outputs
+    ]
     left_out = [f"  {left.name}: {left.reason}" for left in contract.left_out]
     example = {"inputs": {raw.name: [_example(raw)] for raw in contract.inputs}}
     return "\n".join(
@@ -77,7 +84,7 @@ def describe(root: Path, model: str) -> str:
             f"Below a coverage of {contract.min_coverage:.0%} (weights of what came) an answer is marked low_coverage.",
             "Missing is: a column left out, NaN, null, an empty text.",
             "",
-            f"Instead of columns, the graph's own inputs: {ready}: {', '.join(contract.program.features)}",
+            f"Instead of columns, the graph's own inputs: {ready}: {'; of each month '.join(values)}",
             "",
             "Answers:",
             *outputs,
@@ -103,6 +110,15 @@ def _takes(raw: RawInput, months: int) -> tuple[str, str]:
     high = "" if raw.high is None else f"{raw.high:g}"
     values = f"{low}..{high} {raw.unit}"
     return ("number", values) if isinstance(raw, NumberInput) else ("history", f"{months} months of {values}")
+
+
+def _gives(output: Output) -> str:
+    """Type of an output, and what it is made of."""
+    names = getattr(output, "classes", getattr(output, "names", getattr(output, "items", ())))
+    made_of = f": {' | '.join(names)}" if names else ""
+    if isinstance(output, ProbabilityOutput) and output.threshold is not None:
+        made_of = f": {output.label} is 1 from {np.float32(output.threshold)!s} on, else 0"
+    return f"{type(output).__struct_config__.tag}{made_of}"
 
 
 def _example(raw: RawInput) -> object:

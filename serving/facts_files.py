@@ -358,7 +358,7 @@ class FactsFile:
 
     def _all_months(self, places: list[int], cells: Sequence[str]) -> list[int]:
         expected = "a month as in 2026-03 or 202603, or a date"
-        return self._parsed(self._layout.month, places, cells, self._months, _month, expected)
+        return self._parsed(self._layout.month, places, cells, self._months, month_number, expected)
 
     def _all_times(self, places: list[int], cells: Sequence[str] | None) -> list[int]:
         if cells is None:
@@ -414,8 +414,8 @@ def _lines(rows: list[list[str]], before: int, after: int) -> list[int]:
     return list(accumulate(sizes[:-1], initial=before + 1))
 
 
-def _month(text: str) -> int:
-    """Months since January 1970. Raises ValueError."""
+def month_number(text: str) -> int:
+    """Months from January 1970 to one as in 2026-03, 202603 or a date. Raises ValueError."""
     if match := _YEAR_MONTH.fullmatch(text):
         day = datetime(int(match[1]), int(match[2]), 1)
     else:

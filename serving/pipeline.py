@@ -83,8 +83,8 @@ class RowError:
 class Prediction:
     """The answer for n rows; in those that have none (`errors`) every number is NaN, a label -1, the coverage 0.
 
-    tensors: the graph's outputs, [n, ...]; margin: float32[n], None for a model without classes; coverage: float32[n],
-    None when ready tensors came, as nothing is known of what they were made from.
+    tensors: the graph's outputs, [n, ...]; margin: float32[n], None for a model that decides nothing; coverage:
+    float32[n], None when ready tensors came, as nothing is known of what they were made from.
     """
 
     served: ServedModel
@@ -97,7 +97,7 @@ class Prediction:
 
     @property
     def margins(self) -> NDArray[np.float32]:
-        """The margin of a model with classes."""
+        """The margin of a model that decides."""
         assert self.margin is not None  # noqa: S101 (whoever asks has looked at the contract's outputs)
         return self.margin
 

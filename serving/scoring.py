@@ -2,8 +2,9 @@
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,10 +12,15 @@ import grpc
 import numpy as np
 
 from serving import table, texts
+from serving.contract import HISTORIES, LENGTHS, MOST_MONTHS
 from serving.errors import InvalidInput, NotReady
+from serving.facts_files import month_number
 from serving.stubs.epm.v1 import prediction_pb2 as v1
 from serving.stubs.epm.v1 import prediction_pb2_grpc
 from serving.stubs.foreign import kserve_v2_pb2 as v2
+
+HISTORY = "history"
+"""Kind of a column that has one value a month."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,28 @@ class Number:
 
 
 @dataclass(frozen=True)
+class YesOrNo:
+    """A label by a threshold: in words for a table, 1 or 0 for a file."""
+
+    value: int
+
+    def __str__(self) -> str:
+        return texts.both(texts.YES if self.value else texts.NO)
+
+    @property
+    def exact(self) -> str:
+        return str(self.value)
+
+
+Shown = str | Number | YesOrNo
+
+
+@dataclass(frozen=True)
 class Row:
     """One scored row of the file."""
 
     id: str
-    outputs: dict[str, str | Number]
+    outputs: dict[str, Shown]
     """What is shown, by column: grade, one probability a class, margin, coverage, notes."""
 
 
@@ -54,7 +77,7 @@ class Client:
         self._stub = prediction_pb2_grpc.PredictionServiceStub(self._channel)
 
     def columns(self, model: str) -> dict[str, str]:
-        """The raw columns that `model` takes: name -> "BYTES" or a number type."""
+        """The raw columns that `model` takes: name -> "BYTES", a number type, or HISTORY."""
         ask = self._channel.unary_unary(
             "/inference.GRPCInferenceService/ModelMetadata",
             v2.ModelMetadataRequest.SerializeToString,
@@ -64,7 +87,11 @@ class Client:
             inputs = ask(v2.ModelMetadataRequest(name=model), timeout=10).inputs
         except grpc.RpcError as error:
             raise InvalidInput(error.details()) from None
-        return {tensor.name: tensor.datatype for tensor in inputs if len(tensor.shape) == 1}
+        single = {tensor.name: tensor.datatype for tensor in inputs if len(tensor.shape) == 1}
+        if any(tensor.name == HISTORIES for tensor in inputs):
+            del single[LENGTHS]
+        months = {tensor.name: HISTORY for tensor in inputs if len(tensor.shape) == 2 and tensor.datatype == "FP64"}
+        return single | months  # the graph's own inputs, which no table has, are FP32
 
     def predict(self, requests: Iterator[v1.PredictRequest]) -> Iterator[v1.PredictResponse]:
         """One answer for each request, in order."""
@@ -74,12 +101,38 @@ class Client:
             raise NotReady(f"{error.code().name}: {error.details()}") from None
 
 
-def score(path: Path, model: str, id_column: str, client: Client, batch: int) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Layout:
+    """How a file tells what is one row to score. id: the column shown beside the answer, empty for line numbers.
+
+    month: empty where a line is a row. Else the column with the month: lines that stand together under one id are one
+    row; its histories end with its newest month, and what is no history is read from the line of that month.
+    """
+
+    id: str
+    month: str = ""
+
+
+@dataclass(frozen=True)
+class _Entity:
+    """One row to score, and where it stands in the file."""
+
+    lines: list[tuple[int, dict[str, str]]]
+    """Number and cells of each line."""
+    months: list[int]
+    """Of each line, since January 1970, ascending; empty where a line is a row."""
+
+    @property
+    def newest(self) -> tuple[int, dict[str, str]]:
+        return self.lines[-1]
+
+
+def score(path: Path, model: str, layout: Layout, client: Client, batch: int) -> Iterator[Row]:
     """Score the rows of a CSV file, in order. Raises InvalidInput naming line and column of what cannot be sent."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         try:
-            yield from _score(path, reader, model, id_column, client, batch)
+            yield from _score(path, reader, model, layout, client, batch)
         except UnicodeDecodeError:
             raise InvalidInput(f"{path} is not UTF-8: save it as CSV UTF-8") from None
         except csv.Error as error:
@@ -87,27 +140,23 @@ def score(path: Path, model: str, id_column: str, client: Client, batch: int) ->
 
 
 def _score(
-    path: Path, reader: "csv.DictReader[str]", model: str, id_column: str, client: Client, batch: int
+    path: Path, reader: "csv.DictReader[str]", model: str, layout: Layout, client: Client, batch: int
 ) -> Iterator[Row]:
     kinds = client.columns(model)
-    header = reader.fieldnames or []
-    known = [name for name in header if name in kinds]
-    if not known:
-        raise InvalidInput(f"{path}: no column of {model} in `{', '.join(header)[:100]}`; it takes {', '.join(kinds)}")
-    if id_column and id_column not in header:
-        raise InvalidInput(f"{path}: no column {id_column!r} (see --id); the file has {', '.join(header)}")
-    ignored = [name for name in header if name not in kinds and name != id_column]
-    if ignored:
-        print(f"columns that {model} does not take: {', '.join(ignored)}", file=sys.stderr)
+    known = _known(path, reader.fieldnames or [], model, layout, kinds)
     sent: list[list[str]] = []
     failed: list[Exception] = []
 
     def requests() -> Iterator[v1.PredictRequest]:
         try:
-            for rows in _batches(reader, batch):
-                sent.append([row[id_column] if id_column else str(number) for number, row in rows])
-                request = v1.PredictRequest(request_id=str(rows[0][0]), model=v1.ModelRef(name=model))
-                request.columns.extend(_column(name, kinds[name], rows) for name in known)
+            for rows in _batches(_entities(reader, layout), batch):
+                newest = [row.newest for row in rows]
+                sent.append([cells[layout.id] if layout.id else str(line) for line, cells in newest])
+                request = v1.PredictRequest(request_id=str(rows[0].lines[0][0]), model=v1.ModelRef(name=model))
+                request.columns.extend(
+                    _history(name, rows) if kinds[name] == HISTORY else _column(name, kinds[name], newest)
+                    for name in known
+                )
                 yield request
         except Exception as error:  # gRPC reads requests in a thread of its own, and would keep this to itself
             failed.append(error)
@@ -125,34 +174,94 @@ def show(rows: list[Row]) -> str:
     """A table of scored rows."""
     header = list(rows[0].outputs)
     cells = ([row.id, *map(str, row.outputs.values())] for row in rows)
-    right = [False, False, *([True] * (len(header) - 2)), False]
+    right = [False, *(isinstance(cell, Number) for cell in rows[0].outputs.values())]
     return "\n".join(table.lines([texts.both(texts.EMPLOYEE), *header], cells, right))
 
 
-def _batches(reader: "csv.DictReader[str]", size: int) -> Iterator[list[tuple[int, dict[str, str]]]]:
-    """Rows with the number of their line, `size` at a time."""
-    batch: list[tuple[int, dict[str, str]]] = []
+def _known(path: Path, header: Sequence[str], model: str, layout: Layout, kinds: dict[str, str]) -> list[str]:
+    """Columns to send; says on standard error which are not. Raises InvalidInput when there is nothing to send."""
+    named = [name for name in header if name in kinds]
+    if not named:
+        raise InvalidInput(f"{path}: no column of {model} in `{', '.join(header)[:100]}`; it takes {', '.join(kinds)}")
+    for column, option in ((layout.id, "--id"), (layout.month, "--month")):
+        if column and column not in header:
+            raise InvalidInput(f"{path}: no column {column!r} (see {option}); the file has {', '.join(header)}")
+    known = [name for name in named if layout.month or kinds[name] != HISTORY]
+    if not known:
+        raise InvalidInput(f"{path}: all columns of {model} are monthly, and --month names no column of months")
+    ignored = [name for name in header if name not in kinds and name not in (layout.id, layout.month)]
+    if ignored:
+        print(f"columns that {model} does not take: {', '.join(ignored)}", file=sys.stderr)
+    if len(known) < len(named):
+        monthly = ", ".join(name for name in named if name not in known)
+        print(f"monthly columns, not sent because --month names no column: {monthly}", file=sys.stderr)
+    return known
+
+
+def _entities(reader: "csv.DictReader[str]", layout: Layout) -> Iterator[_Entity]:
+    """The rows to score, in order. Raises InvalidInput naming the line whose cells, month or place is wrong."""
+    if not layout.month:
+        for line in _lines(reader):
+            yield _Entity([line], [])
+        return
+    seen: set[str] = set()
+    for id_, lines in groupby(_lines(reader), lambda line: line[1][layout.id]):
+        row = _Entity(list(lines), [])
+        if id_ in seen:
+            raise InvalidInput(f"line {row.lines[0][0]}: {layout.id} has stood above: its months must stand together")
+        seen.add(id_)
+        for number, cells in row.lines:
+            month = _month(layout.month, number, cells[layout.month].strip())
+            if row.months and month <= row.months[-1]:
+                came = f"{cells[layout.month]!r} in line {number}"
+                raise InvalidInput.cell(layout.month, came, "a later month than in the line above")
+            row.months.append(month)
+        yield row
+
+
+def _month(column: str, line: int, text: str) -> int:
+    try:
+        return month_number(text)
+    except ValueError:
+        came = f"{text[:40]!r} in line {line}"
+        raise InvalidInput.cell(column, came, "a month as in 2026-03 or 202603, or a date") from None
+
+
+def _lines(reader: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
+    """Number and cells of each line."""
     for row in reader:
         if None in row or None in row.values():
             raise InvalidInput(f"line {reader.line_num}: not as many cells as the header has")
-        batch.append((reader.line_num, row))
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+        yield reader.line_num, row
+
+
+def _batches(rows: Iterator[_Entity], size: int) -> Iterator[list[_Entity]]:
+    while batch := list(islice(rows, size)):
         yield batch
 
 
 def _column(name: str, kind: str, rows: list[tuple[int, dict[str, str]]]) -> v1.Column:
     if kind == "BYTES":
         return v1.Column(name=name, strings=v1.Strings(values=[row[name].strip() for _, row in rows]))
-    values = []
-    for line, row in rows:
-        try:
-            values.append(float(row[name].strip().replace("_", "?") or "nan"))  # 1_0 is no number in a table
-        except ValueError:
-            raise InvalidInput.cell(name, f"{row[name][:40]!r} in line {line}", "a number, or nothing") from None
-    return v1.Column(name=name, doubles=v1.Doubles(values=values))
+    return v1.Column(name=name, doubles=v1.Doubles(values=[_number(name, line, row[name]) for line, row in rows]))
+
+
+def _history(name: str, rows: list[_Entity]) -> v1.Column:
+    """The newest months of each row; those that the file does not have are missing."""
+    values = np.full((len(rows), MOST_MONTHS), np.nan)
+    for number, row in enumerate(rows):
+        for month, (line, cells) in zip(row.months, row.lines, strict=True):
+            back = row.months[-1] - month
+            if back < MOST_MONTHS:
+                values[number, -1 - back] = _number(name, line, cells[name])
+    return v1.Column(name=name, history=v1.History(months=MOST_MONTHS, values=values.reshape(-1)))
+
+
+def _number(name: str, line: int, cell: str) -> float:
+    try:
+        return float(cell.strip().replace("_", "?") or "nan")  # 1_0 is no number in a table
+    except ValueError:
+        raise InvalidInput.cell(name, f"{cell[:40]!r} in line {line}", "a number, or nothing") from None
 
 
 def write_csv(rows: Iterable[Row], id_column: str, file: TextIO) -> None:
@@ -161,7 +270,7 @@ def write_csv(rows: Iterable[Row], id_column: str, file: TextIO) -> None:
     for number, row in enumerate(rows):
         if number == 0:
             writer.writerow([id_column, *row.outputs])
-        writer.writerow([row.id, *(c.exact if isinstance(c, Number) else c for c in row.outputs.values())])
+        writer.writerow([row.id, *(c if isinstance(c, str) else c.exact for c in row.outputs.values())])
 
 
 def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
@@ -173,7 +282,7 @@ def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
             found[row].setdefault(text, []).extend([warning.column] if warning.column else [])
     notes = ["; ".join(f"{text}: {', '.join(of)}" if of else text for text, of in row.items()) for row in found]
     for number, id_ in enumerate(ids):
-        shown: dict[str, str | Number] = {}
+        shown: dict[str, Shown] = {}
         for output in response.outputs:
             shown.update(_shown(output, number))
         if response.coverage:
@@ -182,7 +291,7 @@ def _rows(ids: list[str], response: v1.PredictResponse) -> Iterator[Row]:
         yield Row(id_, shown)
 
 
-def _shown(output: v1.Output, row: int) -> dict[str, str | Number]:
+def _shown(output: v1.Output, row: int) -> dict[str, Shown]:
     kind = output.WhichOneof("value")
     if kind == "classes":
         made, names = output.classes, output.classes.classes
@@ -193,6 +302,12 @@ def _shown(output: v1.Output, row: int) -> dict[str, str | Number]:
             **columns,
             texts.both(texts.MARGIN): Number(made.margin[row], ".3f"),
         }
+    if kind == "probability":
+        decided: dict[str, Shown] = {output.name: Number(output.probability.values[row], ".3f")}
+        if output.probability.HasField("threshold"):
+            decided[texts.both(texts.LABEL)] = YesOrNo(output.probability.label[row])
+            decided[texts.both(texts.MARGIN)] = Number(output.probability.margin[row], ".3f")
+        return decided
     if kind == "vector":
         names = output.vector.names
         values = output.vector.values[row * len(names) : (row + 1) * len(names)]
@@ -202,4 +317,4 @@ def _shown(output: v1.Output, row: int) -> dict[str, str | Number]:
         return {
             output.name: " > ".join(items[i] for i in output.ranking.order[row * len(items) : (row + 1) * len(items)])
         }
-    return {output.name: Number(getattr(output, str(kind)).values[row], ".4g")}
+    return {output.name: Number(output.scalar.values[row], ".4g")}

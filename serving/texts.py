@@ -3,7 +3,10 @@
 from serving.contract import Text
 
 EMPLOYEE = Text(en="id", zh="编号")
-MARGIN = Text(en="margin", zh="领先")
+MARGIN = Text(en="margin", zh="差距")
+LABEL = Text(en="label", zh="判定")
+YES = Text(en="yes", zh="是")
+NO = Text(en="no", zh="否")
 COVERAGE = Text(en="coverage", zh="完整度")
 NOTES = Text(en="notes", zh="提示")
 LOW_COVERAGE = Text(en="too little known to rely on", zh="信息不足，仅供参考")

@@ -29,11 +29,15 @@ class TensorSpec:
 
 
 def column_specs(contract: Contract) -> list[TensorSpec]:
-    """The raw columns a caller may send; histories as one tensor, in the contract's order, and how long they are."""
+    """The raw columns a caller may send; histories as one tensor, in the contract's order, and how long they are.
+
+    Each history stands under its name as well, to be sent instead of the one tensor.
+    """
     single = [raw for raw in contract.inputs if not isinstance(raw, HistoryInput)]
     specs = [TensorSpec(raw.name, "float64" if isinstance(raw, NumberInput) else "text") for raw in single]
-    if histories := len(contract.inputs) - len(single):
-        specs += [TensorSpec(HISTORIES, "float64", (contract.months, histories)), TensorSpec(LENGTHS, "int32")]
+    if histories := [raw for raw in contract.inputs if isinstance(raw, HistoryInput)]:
+        specs += [TensorSpec(HISTORIES, "float64", (contract.months, len(histories))), TensorSpec(LENGTHS, "int32")]
+        specs += [TensorSpec(raw.name, "float64", (contract.months,)) for raw in histories]
     return specs
 
 
@@ -45,25 +49,23 @@ def graph_specs(contract: Contract) -> list[TensorSpec]:
 def answer_specs(contract: Contract, ready: bool = False) -> list[TensorSpec]:
     """What comes back; `ready`: to a call that sent the graph's own inputs."""
     specs = [TensorSpec(name, kind, shape) for name, (kind, shape) in contract.graph_outputs().items()]
-    for output in contract.outputs:
-        if isinstance(output, ClassOutput):
-            specs += [TensorSpec(output.name, "text"), TensorSpec("margin", "float32")]
+    decision = contract.decision
+    if isinstance(decision, ClassOutput):
+        specs.append(TensorSpec(decision.name, "text"))
+    if decision is not None:
+        specs.append(TensorSpec("margin", "float32"))
     return specs if ready else [*specs, TensorSpec("coverage", "float32"), TensorSpec("warnings", "text")]
 
 
 def answers(prediction: Prediction) -> dict[str, Answer]:
     """All outputs by name, in the order of `answer_specs`."""
-    out: dict[str, Answer] = {}
-    for output in prediction.served.contract.outputs:
-        if isinstance(output, ClassOutput):
-            label = prediction.tensors[output.label].reshape(-1)
-            out[output.probabilities] = prediction.tensors[output.probabilities]
-            out[output.label] = label
-            names = prediction.served.class_names
-            out[output.name] = [names[index] for index in label.tolist()]
-            out["margin"] = prediction.margins
-        else:
-            out[output.tensor] = prediction.tensors[output.tensor]
+    served = prediction.served
+    out: dict[str, Answer] = {name: prediction.tensors[name] for name in served.graph_outputs}
+    if isinstance(served.decision, ClassOutput):
+        names = served.class_names
+        out[served.decision.name] = [names[index] for index in prediction.tensors[served.decision.label].tolist()]
+    if prediction.margin is not None:
+        out["margin"] = prediction.margin
     if prediction.coverage is not None:
         out["coverage"] = prediction.coverage
         out["warnings"] = row_warnings(prediction)

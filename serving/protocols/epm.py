@@ -156,6 +156,10 @@ def _response(request_id: str, prediction: Prediction) -> v1.PredictResponse:
         values = prediction.tensors[output.tensor]
         if isinstance(output, ProbabilityOutput):
             made.probability.values.extend(values.reshape(-1).tolist())
+            if output.threshold is not None:
+                made.probability.label.extend(prediction.tensors[output.label].tolist())
+                made.probability.margin.extend(prediction.margins.tolist())
+                made.probability.threshold = output.threshold
         elif isinstance(output, ScalarOutput):
             made.scalar.values.extend(values.reshape(-1).tolist())
         elif isinstance(output, RankingOutput):

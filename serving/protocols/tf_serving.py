@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serving.contract import ProbabilityOutput, ScalarOutput
-from serving.errors import InvalidInput, NotFound
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.contract import ClassOutput, Contract, ProbabilityOutput, ScalarOutput
+from serving.errors import InvalidInput, NotFound, one_of
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline, Prediction
 from serving.protocols.answers import TensorSpec, answer_specs, answers, check_rows, column_specs, graph_specs, select
@@ -18,6 +21,8 @@ from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
 DEFAULT_SIGNATURE = "serving_default"
 FEATURES_SIGNATURE = "features"
 SIGNATURES = ("", DEFAULT_SIGNATURE, FEATURES_SIGNATURE)
+CLASSIFY_SIGNATURE = "classify"
+REGRESS_SIGNATURE = "regress"
 
 
 class TfServing:
@@ -57,17 +62,20 @@ class TfServing:
         return response.SerializeToString(deterministic=True)
 
     async def classify(self, body: bytes, call: Call) -> bytes:
-        """ClassificationRequest (rows as tf.Example) -> ClassificationResponse, classes in the contract's order."""
+        """ClassificationRequest (rows as tf.Example) -> ClassificationResponse, classes in the contract's order.
+
+        A model without classes answers with its probabilities, each under the name of its event.
+        """
         request = parse(tfs.ClassificationRequest, body)
-        served = call.served = self._resolve(request.model_spec)
-        if not served.class_names:
-            raise InvalidInput(f"model {served.name!r} has no classes: use Predict or Regress")
+        served = call.served = self._resolve(request.model_spec, CLASSIFY_SIGNATURE)
+        names = _class_names(served.contract)
+        if not names:
+            raise InvalidInput(f"model {served.name!r} has neither classes nor probabilities: use Predict")
         prediction = await self._pipeline.predict(
             served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
         )
         response = tfs.ClassificationResponse()
-        names = [name.decode() for name in served.class_names]
-        for row in _class_probabilities(prediction):
+        for row in _class_scores(prediction).tolist():
             classes = response.result.classifications.add().classes
             for name, score in zip(names, row, strict=True):
                 classes.add(label=name, score=score)
@@ -75,17 +83,17 @@ class TfServing:
         return response.SerializeToString(deterministic=True)
 
     async def regress(self, body: bytes, call: Call) -> bytes:
-        """RegressionRequest (rows as tf.Example) -> RegressionResponse: the contract's first probability or scalar."""
+        """RegressionRequest (rows as tf.Example) -> RegressionResponse of one number: see `_regressed`."""
         request = parse(tfs.RegressionRequest, body)
-        served = call.served = self._resolve(request.model_spec)
-        outputs = [o for o in served.contract.outputs if isinstance(o, ProbabilityOutput | ScalarOutput)]
-        if not outputs:
+        served = call.served = self._resolve(request.model_spec, REGRESS_SIGNATURE)
+        output = _regressed(served.contract)
+        if output is None:
             raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
         prediction = await self._pipeline.predict(
             served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
         )
         response = tfs.RegressionResponse()
-        for value in prediction.tensors[outputs[0].tensor].reshape(-1).tolist():
+        for value in prediction.tensors[output.tensor].tolist():
             response.result.regressions.add(value=value)
         _spec(response.model_spec, served, request.model_spec.signature_name or DEFAULT_SIGNATURE)
         return response.SerializeToString(deterministic=True)
@@ -135,11 +143,12 @@ class TfServing:
             raise NotFound(f"no version {wanted} of model {spec.name!r} here")
         return response
 
-    def _resolve(self, spec: tfs.ModelSpec) -> ServedModel:
+    def _resolve(self, spec: tfs.ModelSpec, own: str = "") -> ServedModel:
+        """The model that is asked for; own: a signature that only this method has."""
         if not spec.name:
             raise InvalidInput.cell("model_spec.name", "nothing", "the name of a model")
-        if spec.signature_name not in SIGNATURES:
-            expected = f"{DEFAULT_SIGNATURE} or {FEATURES_SIGNATURE}"
+        if spec.signature_name not in (*SIGNATURES, own):
+            expected = one_of(name for name in (*SIGNATURES, own) if name)
             raise InvalidInput.cell("model_spec.signature_name", repr(spec.signature_name[:100]), expected)
         choice = spec.WhichOneof("version_choice")
         version = spec.version.value if choice == "version" else None
@@ -148,17 +157,28 @@ class TfServing:
 
 
 def signatures(served: ServedModel) -> tfs.SignatureDefMap:
-    """The signatures of a model: `serving_default` takes raw columns, `features` the graph's own inputs."""
+    """The signatures of a model: `serving_default` takes raw columns, `features` the graph's own inputs.
+
+    `classify` and `regress` take rows as tf.Example, serialised as in a TF Serving of its own; each is there where the
+    method answers.
+    """
+    contract = served.contract
+    examples = [TensorSpec("inputs", "text")]
+    shape = (len(_class_names(contract)),)
+    scores = [TensorSpec("classes", "text", shape), TensorSpec("scores", "float32", shape)]
+    number = [TensorSpec("outputs", "float32")]
     described = tfs.SignatureDefMap()
-    for signature, inputs, ready in (
-        (DEFAULT_SIGNATURE, column_specs(served.contract), False),
-        (FEATURES_SIGNATURE, graph_specs(served.contract), True),
+    for signature, method, inputs, outputs in (
+        (DEFAULT_SIGNATURE, "predict", column_specs(contract), answer_specs(contract)),
+        (FEATURES_SIGNATURE, "predict", graph_specs(contract), answer_specs(contract, ready=True)),
+        *([(CLASSIFY_SIGNATURE, "classify", examples, scores)] if _class_names(contract) else []),
+        *([(REGRESS_SIGNATURE, "regress", examples, number)] if _regressed(contract) else []),
     ):
         definition = described.signature_def[signature]
-        definition.method_name = "tensorflow/serving/predict"
+        definition.method_name = f"tensorflow/serving/{method}"
         for spec in inputs:
             _describe(definition.inputs[spec.name], spec)
-        for spec in answer_specs(served.contract, ready):
+        for spec in outputs:
             _describe(definition.outputs[spec.name], spec)
     return described
 
@@ -170,9 +190,30 @@ def _describe(info: tf.TensorInfo, spec: TensorSpec) -> None:
         info.tensor_shape.dim.add().size = size
 
 
-def _class_probabilities(prediction: Prediction) -> list[list[float]]:
-    output = next(o for o in prediction.served.contract.outputs if hasattr(o, "probabilities"))
-    return prediction.tensors[output.probabilities].tolist()
+def _class_names(contract: Contract) -> tuple[str, ...]:
+    """What Classify gives scores of: the classes, or in a model without them every event that has a probability."""
+    if isinstance(contract.decision, ClassOutput):
+        return contract.decision.classes
+    return tuple(output.name for output in _probabilities(contract))
+
+
+def _class_scores(prediction: Prediction) -> NDArray[np.float32]:
+    """[n, C] in the order of `_class_names`."""
+    contract = prediction.served.contract
+    if isinstance(contract.decision, ClassOutput):
+        return prediction.tensors[contract.decision.probabilities]
+    return np.stack([prediction.tensors[output.tensor] for output in _probabilities(contract)], axis=1)
+
+
+def _probabilities(contract: Contract) -> list[ProbabilityOutput]:
+    return [output for output in contract.outputs if isinstance(output, ProbabilityOutput)]
+
+
+def _regressed(contract: Contract) -> ProbabilityOutput | ScalarOutput | None:
+    """What Regress gives: the probability that decides, or in a model without one its first probability or scalar."""
+    if isinstance(contract.decision, ProbabilityOutput):
+        return contract.decision
+    return next((output for output in contract.outputs if isinstance(output, ProbabilityOutput | ScalarOutput)), None)
 
 
 def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[str, Cells]:

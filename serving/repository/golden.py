@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import ClassOutput
+from serving.contract import ProbabilityOutput
 from serving.errors import ContractError, InvalidInput
 from serving.features.program import Features
 from serving.repository.served import ServedModel
@@ -21,8 +21,9 @@ Arrays = Mapping[str, NDArray[Any]]
 def check_golden(served: ServedModel, path: Path) -> None:
     """Put the golden rows through features and backend. Raises ContractError when the answers are not as in training.
 
-    A label may differ only where the two best classes are closer than the tolerance. Reasons tell no cell of a row:
-    they are shown to callers, and golden rows may be of people.
+    A label may differ only where the margin of the trained model's decision is within the tolerance: the two best
+    classes, or a probability and its threshold, are that close. Reasons tell no cell of a row: they are shown to
+    callers, and golden rows may be of people.
     """
     try:
         with np.load(path, allow_pickle=False) as golden:
@@ -44,10 +45,11 @@ def check_golden(served: ServedModel, path: Path) -> None:
             raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
     outputs = served.backend.run(served.graph_tensors(ours))
     _check_promised(served, outputs, len(rows))
-    for name in served.contract.graph_outputs():
+    for name in served.graph_outputs:
         if name not in expected:
             raise ContractError(f"golden rows: no output {name}")
         _check_equal(served, name, outputs[name], expected)
+    _check_threshold(served, outputs)
     served.margin(outputs)  # compiled now, not in the first call
 
 
@@ -70,16 +72,27 @@ def _check_equal(served: ServedModel, name: str, got: NDArray[Any], expected: Ar
     values = expected[name]
     if got.shape != values.shape:
         raise ContractError(f"golden rows: output {name} is {got.shape}, not {values.shape}")
-    probabilities = {o.label: o.probabilities for o in served.contract.outputs if isinstance(o, ClassOutput)}.get(name)
-    if probabilities is None:
+    is_label = served.decision is not None and name == served.decision.label
+    margin = served.margin(expected) if is_label else None  # what a label is decided from was checked before it
+    if margin is None:
         wrong = ~np.isclose(got, values, rtol=0, atol=TOLERANCE)
-    elif probabilities in expected:
-        best = np.sort(expected[probabilities], axis=1)
-        wrong = (got != values) & (best[:, -1] - best[:, -2] > TOLERANCE)
     else:
-        raise ContractError(f"golden rows: no output {probabilities}")
+        wrong = (got != values) & (margin > TOLERANCE)
     if wrong.any():
         row, places = int(np.argwhere(wrong)[0][0]), int(wrong.sum())
         raise ContractError(
             f"golden rows: output {name} is not the trained model's in {places} places, first row {row}"
+        )
+
+
+def _check_threshold(served: ServedModel, outputs: Arrays) -> None:
+    """A graph that decides by a threshold decides by the one of the contract, which callers and margins go by."""
+    decision = served.decision
+    if not isinstance(decision, ProbabilityOutput) or served.threshold is None:
+        return
+    wrong = (outputs[decision.tensor] >= served.threshold).astype(np.int32) != outputs[decision.label]
+    if wrong.any():
+        raise ContractError(
+            f"golden rows: output {decision.label} is not whether {decision.tensor} is at or above the threshold "
+            f"{served.threshold!s} of contract.json in {int(wrong.sum())} places"
         )

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.backends.onnxruntime import OnnxRuntimeBackend
-from serving.contract import ClassOutput, Contract
+from serving.contract import ClassOutput, Contract, ProbabilityOutput
 from serving.errors import InvalidInput
 from serving.features.program import CompiledProgram, Features
 from serving.features.rows import Cells, MonthlyCells, RowSchema
@@ -30,7 +31,13 @@ class ServedModel:
     graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
     _features_input: str | None = field(init=False)
     _window_input: str | None = field(init=False)
+    graph_outputs: tuple[str, ...] = field(init=False)
+    """Names of the graph's outputs that answers are made of."""
+    decision: ClassOutput | ProbabilityOutput | None = field(init=False)
+    """The contract's: it is asked for in every call."""
     class_names: tuple[bytes, ...] = field(init=False)
+    threshold: np.float32 | None = field(init=False)
+    """From which probability on the model's label is 1, as the graph compares it; None where no threshold decides."""
     _missing_allowed: Mapping[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -42,20 +49,29 @@ class ServedModel:
         by_shape = {shape: name for name, shape in shapes.items()}
         object.__setattr__(self, "_features_input", by_shape.get((len(program.features),)))
         object.__setattr__(self, "_window_input", by_shape.get((self.contract.months, len(program.window))))
-        classes = next((output.classes for output in self.contract.outputs if isinstance(output, ClassOutput)), ())
+        object.__setattr__(self, "graph_outputs", tuple(self.contract.graph_outputs()))
+        decision = self.contract.decision
+        object.__setattr__(self, "decision", decision)
+        classes = decision.classes if isinstance(decision, ClassOutput) else ()
         object.__setattr__(self, "class_names", tuple(name.encode() for name in classes))
+        threshold = decision.threshold if isinstance(decision, ProbabilityOutput) else None
+        object.__setattr__(self, "threshold", None if threshold is None else np.float32(threshold))
 
-    def margin(self, tensors: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32] | None:
-        """How far the best class is ahead of the second, float32[n], from the graph's outputs; None without classes."""
+    def margin(self, tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:
+        """How clear each decision is, float32[n], from the graph's outputs; None for a model that decides nothing.
+
+        Of classes: how far the best is ahead of the second. Of a probability: how far it is from its threshold.
+        """
         from serving import kernels
 
-        for output in self.contract.outputs:
-            if isinstance(output, ClassOutput):
-                probabilities = tensors[output.probabilities]
-                margin = np.empty(probabilities.shape[0], np.float32)
-                kernels.top_margins(probabilities, margin)
-                return margin
-        return None
+        if isinstance(self.decision, ClassOutput):
+            probabilities = tensors[self.decision.probabilities]
+            margin = np.empty(probabilities.shape[0], np.float32)
+            kernels.top_margins(probabilities, margin)
+            return margin
+        if self.decision is None or self.threshold is None:
+            return None
+        return np.abs(tensors[self.decision.tensor] - self.threshold)
 
     def graph_tensors(self, made: Features) -> dict[str, NDArray[np.float32]]:
         """What the program made, as the graph's own inputs."""

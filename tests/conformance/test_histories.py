@@ -188,6 +188,7 @@ def test_metadata_names_histories_and_lengths(at: Running) -> None:
         tensors = {t.name: (t.datatype, list(t.shape)) for t in client.get_model_metadata("leaves").inputs}
     assert tensors["histories"] == ("FP64", [-1, 12, 2])
     assert tensors["lengths"] == ("INT32", [-1])
+    assert tensors["overtime"] == tensors["sick_days"] == ("FP64", [-1, 12])
     assert tensors["history"] == ("FP32", [-1, 12, 3])
     assert tensors["hired"] == ("BYTES", [-1])
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])

@@ -182,17 +182,13 @@ def test_regress_gives_the_first_number_of_the_model(stub):
     assert np.array(values, np.float32).tobytes() == expected.tobytes()
 
 
-def test_classify_of_a_model_of_numbers_and_regress_of_a_classifier_are_invalid(stub):
-    classify = classification_pb2.ClassificationRequest()
-    classify.model_spec.name = "numbers"
-    classify.input.example_list.examples.append(_example(ROWS[0]))
+def test_regress_of_a_classifier_is_invalid(stub):
     regress = regression_pb2.RegressionRequest()
     regress.model_spec.name = "small"
     regress.input.example_list.examples.append(_example(ROWS[0]))
-    for method, request in ((stub.Classify, classify), (stub.Regress, regress)):
-        with pytest.raises(grpc.RpcError) as raised:
-            method(request, 10.0)
-        assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(grpc.RpcError) as raised:
+        stub.Regress(regress, 10.0)
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from serving.errors import Status
 from serving.stubs.epm.v1 import features_pb2 as f1
 from serving.stubs.epm.v1 import features_pb2_grpc, prediction_pb2_grpc
 from serving.stubs.epm.v1 import prediction_pb2 as v1
-from tests.support import histories, models
+from tests.support import attrition, histories, models
 from tests.support.gateways import Running, gateway
 from tests.support.metrics import scrape
 from tests.support.redis import RedisServer
@@ -59,6 +59,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ages["hours"]["stale"] = "error"
     inputs = tuple(msgspec.structs.replace(raw, **ages[raw.name]) for raw in histories.INPUTS)
     histories.write_version(root / "models", "leaves", inputs=inputs)
+    attrition.write_version(root / "models", inputs=inputs)
     (root / "key").write_text("00112233445566778899aabbccddeeff\n")
     (root / "token").write_text(f"{TOKEN}\n")
     return {"repository": root / "models", "hash_key_file": root / "key", "facts_token_file": root / "token"}
@@ -122,9 +123,9 @@ def ask(
     return stubs(at)[0].Predict(request, timeout=30)
 
 
-def by_columns(at: Running, rows: list[int]) -> v1.PredictResponse:
+def by_columns(at: Running, rows: list[int], model: str = "leaves") -> v1.PredictResponse:
     """The same rows, sent whole."""
-    request = v1.PredictRequest(model=v1.ModelRef(name="leaves"))
+    request = v1.PredictRequest(model=v1.ModelRef(name=model))
     request.columns.add(name="hours", doubles=v1.Doubles(values=SENT["hours"][rows]))
     for name in ("department", "role", "hired"):
         request.columns.add(name=name, strings=v1.Strings(values=[SENT[name][row] for row in rows]))
@@ -159,11 +160,12 @@ def complete() -> int:
     )
 
 
-def test_by_id_gives_the_same_bits_as_by_columns_on_both_gateways(place: Place) -> None:
+@pytest.mark.parametrize("model", ["leaves", attrition.MODEL])
+def test_by_id_gives_the_same_bits_as_by_columns_on_both_gateways(place: Place, model: str) -> None:
     rows = list(range(ROWS))
-    expected = by_columns(place.one, rows)
+    expected = by_columns(place.one, rows, model)
     for at in (place.one, place.two, place.two):  # the second time from the replica
-        answer = ask(at, rows)
+        answer = ask(at, rows, model)
         assert not answer.row_errors
         assert answer.outputs == expected.outputs
         assert answer.coverage == expected.coverage
@@ -210,6 +212,17 @@ def test_classes_of_a_row_without_an_answer(place: Place) -> None:
     assert np.isfinite(classes.probabilities[3:]).all()
     assert classes.label[0] == -1
     assert np.isnan(classes.margin[0])
+
+
+def test_a_decision_by_threshold_of_a_row_without_an_answer(place: Place) -> None:
+    within_3, within_6 = ask(place.one, ["nobody", 0], attrition.MODEL).outputs
+    known = ask(place.one, [0], attrition.MODEL).outputs[1].probability
+    for output in (within_3, within_6):
+        assert np.isnan(output.probability.values).tolist() == [True, False]
+    assert list(within_6.probability.label) == [-1, known.label[0]]
+    assert np.isnan(within_6.probability.margin[0])
+    assert within_6.probability.margin[1] == known.margin[0]
+    assert within_6.probability.threshold == known.threshold == np.float32(attrition.THRESHOLD)
 
 
 def test_stored_facts_that_cannot_be_are_an_error_of_the_row_and_are_not_shown(place: Place) -> None:

@@ -1,5 +1,6 @@
 """A small model that reads every kind of input, monthly histories among them, and gives a window to its graph."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,10 @@ FEATURES = (
 WINDOW = ("overtime.window", "sick.window", "mask")
 
 
+Answers = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
+"""Features float32[n, F] and window float32[n, T, K] -> outputs by name."""
+
+
 def contract(model: str = "leaves", **changes: Any) -> Contract:
     """The contract; `changes` of its fields."""
     made = msgspec.structs.replace(
@@ -97,21 +102,32 @@ def columns(rows: int, seed: int) -> dict[str, Any]:
 
 def write_version(root: Path, model: str = "leaves", version: int = 1, seed: int = 0, **changes: Any) -> Path:
     """Write `root/model/version`, a linear graph over features and window drawn from `seed`; the folder."""
-    made = contract(model, **changes)
-    folder = root / model / str(version)
+    return write_files(
+        root,
+        version,
+        contract(model, **changes),
+        _graph(_weights(seed)),
+        lambda features, window: {"probability": answers(features, window, seed)},
+        seed,
+    )
+
+
+def write_files(
+    root: Path, version: int, made: Contract, graph: onnx.ModelProto, answered: Answers, seed: int = 0
+) -> Path:
+    """Write a version of a model that reads `columns`; `answered`: what its graph gives by name; the folder."""
+    folder = root / made.model / str(version)
     folder.mkdir(parents=True)
-    weights = _weights(seed)
-    (folder / "model.onnx").write_bytes(_graph(weights).SerializeToString())
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
     (folder / "contract.json").write_bytes(made.to_json())
-    (root / model / "config.pbtxt").write_text(f'name: "{model}"\nbackend: "onnxruntime"\n')
+    (folder.parent / "config.pbtxt").write_text(f'name: "{made.model}"\nbackend: "onnxruntime"\n')
     sent = columns(64, seed)
     rows = RowSchema(made).assemble(sent, 64)
     reference, compiled = run_reference(made, rows), compile_program(made).run(rows)
     assert all(np.array_equal(one, other) for one, other in zip(reference, compiled, strict=True))
     raw = {f"raw.{name}": np.array(cells) for name, cells in sent.items()}
-    probability = answers(reference.features, reference.window, seed)
-    window = {"features": reference.features, "window": reference.window, "output.probability": probability}
-    np.savez(folder / "golden.npz", **raw, **window)
+    outputs = {f"output.{name}": values for name, values in answered(*reference).items()}
+    np.savez(folder / "golden.npz", features=reference.features, window=reference.window, **raw, **outputs)
     write_digests(folder)
     return folder
 

@@ -134,11 +134,11 @@ class Output(_message.Message):
     RANKING_FIELD_NUMBER: _ClassVar[int]
     name: str
     classes: Classes
-    probability: Scalars
+    probability: Probabilities
     scalar: Scalars
     vector: Vectors
     ranking: Ranking
-    def __init__(self, name: _Optional[str] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., probability: _Optional[_Union[Scalars, _Mapping]] = ..., scalar: _Optional[_Union[Scalars, _Mapping]] = ..., vector: _Optional[_Union[Vectors, _Mapping]] = ..., ranking: _Optional[_Union[Ranking, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., classes: _Optional[_Union[Classes, _Mapping]] = ..., probability: _Optional[_Union[Probabilities, _Mapping]] = ..., scalar: _Optional[_Union[Scalars, _Mapping]] = ..., vector: _Optional[_Union[Vectors, _Mapping]] = ..., ranking: _Optional[_Union[Ranking, _Mapping]] = ...) -> None: ...
 
 class Classes(_message.Message):
     __slots__ = ("classes", "probabilities", "label", "margin")
@@ -151,6 +151,18 @@ class Classes(_message.Message):
     label: _containers.RepeatedScalarFieldContainer[int]
     margin: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, classes: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., label: _Optional[_Iterable[int]] = ..., margin: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Probabilities(_message.Message):
+    __slots__ = ("values", "label", "margin", "threshold")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    label: _containers.RepeatedScalarFieldContainer[int]
+    margin: _containers.RepeatedScalarFieldContainer[float]
+    threshold: float
+    def __init__(self, values: _Optional[_Iterable[float]] = ..., label: _Optional[_Iterable[int]] = ..., margin: _Optional[_Iterable[float]] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class Scalars(_message.Message):
     __slots__ = ("values",)
