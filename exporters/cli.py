@@ -1,14 +1,14 @@
 """`epm-export`: the schema of the data, training and publishing, checking what is published, a sample to try."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from serving.errors import EpmError
 
-SEED, EMPLOYEES = 7, 6000
-SYNTHETIC, INX = "performance_model", "performance_inx"
+SEED = 7
 MODEL_REPO, LOCAL_REPO = Path("model_repo"), Path("local_repo")
 _EXTRA = {"onnx": "onnx", "sklearn": "scikit-learn", "tensorflow": "tensorflow", "xgboost": "xgboost-cpu"}
 """Module -> package, of what is needed to train and not to serve."""
@@ -17,6 +17,7 @@ _EXTRA = {"onnx": "onnx", "sklearn": "scikit-learn", "tensorflow": "tensorflow",
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 when it did what it was asked, 1 when not, 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported: sums of floats in one order
     try:
         return int(options.run(options))
     except EpmError as error:
@@ -54,7 +55,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     text = (
         "Train a model, export it as ONNX and SavedModel, hold both to the trained model on 10,000 rows, publish. "
         "Nothing is published when they differ. Data: synthetic employees, your own table (--data) or a public one "
-        "(--dataset)."
+        "(--dataset). Two tasks: classes of a table (performance grades), and who may leave within 3 and 6 months."
     )
     train = commands.add_parser("train", help="train, export, check and publish a model", description=text)
     train.set_defaults(run=_train)
@@ -62,7 +63,12 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "model",
         metavar="MODEL",
         nargs="?",
-        help=f"name to publish under (default: {SYNTHETIC}, with --dataset inx {INX})",
+        help="name to publish under (default: performance_model, with --dataset that of the table)",
+    )
+    train.add_argument(
+        "--task",
+        choices=["classes", "attrition"],
+        help="what is learnt (default: attrition where MODEL begins so, else classes)",
     )
     train.add_argument(
         "--repository", type=Path, metavar="DIR", help=f"default: {MODEL_REPO}, for data of real people {LOCAL_REPO}"
@@ -75,20 +81,25 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     train.add_argument(
         "--employees",
         type=int,
-        default=EMPLOYEES,
         metavar="N",
-        help="synthetic employees to train on (default: %(default)s)",
+        help="synthetic employees to train on (default: 12000 for classes, 80000 for attrition)",
     )
     train.add_argument(
-        "--trees", type=int, default=0, metavar="N", help="rounds or trees (default: the published size, 100)"
+        "--trees", type=int, default=0, metavar="N", help="trees of a forest, at most (default: the published number)"
     )
     train.add_argument(
-        "--data", type=Path, metavar="FILE.csv", help="your own table: columns of `epm-export schema`, and `grade`"
+        "--epochs", type=int, default=0, metavar="N", help="epochs of the network (default: the published number)"
+    )
+    train.add_argument(
+        "--data",
+        type=Path,
+        metavar="FILE.csv",
+        help="your own table: columns of `epm-export schema`, and `grade` (or, for attrition, `left`)",
     )
     train.add_argument(
         "--mapping", type=Path, metavar="FILE.toml", help="what the columns of --data mean, where they bear other names"
     )
-    train.add_argument("--dataset", choices=["inx"], help="a public table with a built-in mapping")
+    train.add_argument("--dataset", choices=["ibm", "hr", "inx"], help="a public table with a built-in mapping")
     train.add_argument(
         "--data-dir",
         type=Path,
@@ -132,7 +143,7 @@ def _train(options: argparse.Namespace) -> int:
     from exporters.publishing import releases
 
     source = sources.choose(options)
-    print(releases.release(source, options.seed, options.trees, options.version, replace=options.replace))
+    print(releases.release(source, options.seed, options.version, replace=options.replace))
     return 0
 
 

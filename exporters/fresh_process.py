@@ -7,7 +7,7 @@ is written by a fresh process; and the memory it takes is given back.
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -27,7 +27,13 @@ class FreshProcess:
 
     def call(self, function: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
         """The result of `function`, a module's own; an exception of it is raised here."""
-        return self._pool.submit(function, *args, **kwargs).result()
+        return self.start(function, *args, **kwargs).result()
+
+    def start(
+        self, function: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs
+    ) -> Future[_Result]:
+        """The same without waiting; calls are worked off in order."""
+        return self._pool.submit(function, *args, **kwargs)
 
     def __enter__(self) -> Self:
         return self

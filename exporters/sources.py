@@ -1,14 +1,16 @@
-"""Where the data of a training run comes from, as the command line chose it."""
+"""Where the data of a training run comes from and what is made of it, as the command line chose it."""
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.cli import INX, LOCAL_REPO, MODEL_REPO, SYNTHETIC
-from exporters.data import synthetic
+from exporters import recipes
+from exporters.cli import LOCAL_REPO, MODEL_REPO
 from exporters.data.dataset import Dataset
 from exporters.errors import DataError
+from exporters.models.made import Made
+from exporters.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Source:
     model: str
     repository: Path
     dataset: Dataset
+    make: Callable[[str, Dataset, int], Made]
     section: Callable[[], str] = str
 
 
@@ -27,27 +30,33 @@ def choose(options: argparse.Namespace) -> Source:
         raise DataError("--mapping says what the columns of --data mean: name that file too")
     if options.data and options.dataset:
         raise DataError("--data and --dataset are two sources: choose one")
-    if options.trees < 0:
-        raise DataError(f"--trees: got {options.trees}, expected 1 or more")
+    for name in ("trees", "epochs"):
+        if getattr(options, name) < 0:
+            raise DataError(f"--{name}: got {getattr(options, name)}, expected 1 or more")
+    if options.dataset:
+        return _public(options)
+    model = options.model or recipes.PERFORMANCE
+    leaving = options.task == "attrition" if options.task else model.startswith("attrition")
+    recipe = recipes.leaving(options.trees, options.epochs) if leaving else recipes.classification(options.trees)
     if options.data:
-        return _own(options)
-    if options.dataset == "inx":
-        return _inx(options)
-    if options.model == INX:
-        raise DataError(f"{INX} is trained on public data: say --dataset inx")
-    dataset = synthetic.load(options.employees, options.seed)
-    return Source(options.model or SYNTHETIC, options.repository or MODEL_REPO, dataset)
+        return Source(model, options.repository or LOCAL_REPO, _own(options, leaving), recipe.make)
+    dataset = recipe.generate(recipe.employees if options.employees is None else options.employees, options.seed)
+    return Source(model, options.repository or MODEL_REPO, dataset, recipe.make)
 
 
-def _own(options: argparse.Namespace) -> Source:
-    from exporters.data import own_table
+def _own(options: argparse.Namespace, leaving: bool) -> Dataset:
+    from exporters.data import attrition_table, own_table
 
-    dataset = own_table.load(options.data, options.mapping)
-    return Source(options.model or SYNTHETIC, options.repository or LOCAL_REPO, dataset)
+    return (attrition_table if leaving else own_table).load(options.data, options.mapping)
 
 
-def _inx(options: argparse.Namespace) -> Source:
-    from exporters.public import inx
+def _public(options: argparse.Namespace) -> Source:
+    from exporters.public import source
 
-    dataset = inx.load(options.data_dir)
-    return Source(options.model or INX, options.repository or LOCAL_REPO, dataset, lambda: inx.section(dataset))
+    if options.task == "attrition":
+        raise DataError("--task attrition needs months, which the public tables do not have: they are classified")
+    chosen = source.choose(options.dataset, options.data_dir)
+    recipe: Recipe = recipes.classification(options.trees)
+    return Source(
+        options.model or chosen.model, options.repository or LOCAL_REPO, chosen.dataset, recipe.make, chosen.section
+    )

@@ -204,7 +204,8 @@ class Provenance(_Value, frozen=True):
     versions: dict[str, str]
     """Libraries that trained and exported it."""
     features_sha256: str = ""
-    """SHA-256 of the matrix it was trained on, float32[rows, F], row-major: who has the rows can check the features."""
+    """SHA-256 of what it was trained on, who has the rows can check it: float32[rows, F], row-major, and after it the
+    window float32[rows, months, W] of a model that reads one."""
 
 
 class Contract(_Value, frozen=True):

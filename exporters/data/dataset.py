@@ -27,6 +27,8 @@ class Dataset:
     groups: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """Attributes whose groups the card compares: name -> lower bounds of bands, empty for a category."""
     entity_type: str = "employee"
+    known_in_time: tuple[str, ...] = ()
+    """Inputs of which somebody has said that they are known before the answer, however well they tell it."""
 
     def __post_init__(self) -> None:
         there = np.bincount(self.table.target, minlength=len(self.table.classes))
@@ -47,18 +49,6 @@ def with_attributes(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
         ),
         table=replace(dataset.table, columns={**dataset.table.columns, **attributes}),
     )
-
-
-def split(table: Table, held_out: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of training and held-out rows, bool[n]. No group stands in both. Raises DataError when a class is lost."""
-    names, owner = np.unique(table.groups, return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(len(names))
-    tested = np.isin(owner, shuffled[: max(1, round(held_out * len(names)))])
-    for part, mask in (("training", ~tested), ("held-out", tested)):
-        for number, name in enumerate(table.classes):
-            if not (table.target[mask] == number).any():
-                raise DataError(f"class {name!r} has no row in the {part} part: more rows (or another seed) are needed")
-    return ~tested, tested
 
 
 def group_names(cells: Cells, bands: tuple[float, ...]) -> NDArray[np.str_]:

@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 
 from exporters.data import schema
 from exporters.data.table import Cells, Table
+from exporters.data.workforce import GENDERS, Monthly, ages, ar1, career, employee_names, month_names, places, sigmoid
 
 TRAILING = 12  # months that a review looks back on, and that are simulated before the first one shown
-DEPARTMENTS = ("Customer Service", "Finance", "Human Resources", "IT", "Marketing", "Operations", "R&D", "Sales")
-JOB_FAMILIES = ("Administration", "Analyst", "Engineer", "Manager", "Specialist", "Support")
-GENDERS = ("female", "male")
-FIRST_YEAR = 2022
-
-Monthly = NDArray[np.float64]
 
 # What a review looks at: column -> (weight, what is usual, how far it usually varies), means of the trailing months.
 _MERITS = {
@@ -100,7 +95,7 @@ def grade_probabilities(numbers: dict[str, Monthly], department: Cells, strained
         score += counts * (trailing_sum(numbers[name]) / TRAILING - usual) / spread
     score -= _LONG_HOURS * ((trailing_sum(numbers["hours"]) / TRAILING - 42.0) / 5.0) ** 2
     score = _SPREAD * (score - _STRAIN * (strained - 0.35))
-    a, c = _sigmoid(score - _BAR_A), _sigmoid(_BAR_C - score)
+    a, c = sigmoid(score - _BAR_A), sigmoid(_BAR_C - score)
     return np.stack([a, 1.0 - a - c, c], axis=2)
 
 
@@ -117,17 +112,17 @@ def simulate(employees: int, months: int, seed: int) -> Panel:
     rng = np.random.default_rng(seed)
     n, T = employees, months + TRAILING
     skill = rng.normal(size=n)[:, None]
-    workload, esteem, drive = (_ar1(rng, n, T, rho) for rho in (0.6, 0.6, 0.85))
+    workload, esteem, drive = (ar1(rng, n, T, rho) for rho in (0.6, 0.6, 0.85))
     strained = strain(workload, esteem)
-    numbers = _career(rng, skill, T)
-    department, family, team = _places(rng, n, T)
+    numbers = career(rng, skill, T)
+    department, family, team = places(rng, n, T)
     numbers["team_size"] = team
     numbers |= _work(rng, skill, workload, esteem, drive, strained, numbers["level"])
     numbers = {name: np.round(values, _decimals(name)) for name, values in numbers.items()}
     probabilities = grade_probabilities(numbers, department, strained)
-    age = np.clip(np.round(22 + numbers["tenure"][:, -1] / 12 + rng.gamma(2.0, 5.0, n)), 18, 66)
+    age = ages(rng, numbers["tenure"][:, -1])
     return Panel(
-        tuple(f"{FIRST_YEAR + m // 12}-{m % 12 + 1:02d}" for m in range(months)),
+        month_names(months),
         {name: values[:, TRAILING:] for name, values in numbers.items()},
         {"department": np.repeat(department[:, None], months, 1), "job_family": np.repeat(family[:, None], months, 1)},
         np.array(GENDERS)[rng.integers(0, 2, n)],
@@ -151,8 +146,7 @@ def reviews(panel: Panel, at: tuple[int, ...], seed: int) -> Table:
         columns[column.name] = cells
     probabilities = panel.probabilities[:, months].transpose(1, 0, 2).reshape(-1, len(schema.GRADES))
     drawn = (rng.random(len(probabilities))[:, None] > probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1)
-    width = max(4, len(str(n)))
-    numbered = np.array([f"E{number:0{width}d}" for number in range(1, n + 1)])
+    numbered = employee_names(n)
     attributes = {
         "month": np.repeat([panel.months[month] for month in months], n),
         "gender": np.tile(panel.gender, len(months)),
@@ -161,30 +155,6 @@ def reviews(panel: Panel, at: tuple[int, ...], seed: int) -> Table:
     return Table(
         columns, drawn.astype(np.int64), schema.GRADES, np.tile(numbered, len(months)), attributes, probabilities
     )
-
-
-def _career(rng: np.random.Generator, skill: Monthly, T: int) -> dict[str, Monthly]:
-    """Tenure, time since promotion and level: promotions come by chance, sooner for the skilled."""
-    n = len(skill)
-    tenure = np.floor(rng.gamma(1.6, 30.0, n))[:, None] + np.arange(T)
-    waited = np.minimum(np.floor(rng.gamma(1.5, 12.0, n)), tenure[:, 0])
-    level = np.clip(np.round(2.5 + tenure[:, 0] / 40 + 0.8 * skill[:, 0] + rng.normal(size=n)), 1, 10)
-    since, levels = np.empty((n, T)), np.empty((n, T))
-    for month in range(T):
-        promoted = (rng.random(n) < 0.015 * np.exp(0.3 * skill[:, 0])) & (waited >= 12) & (level < 10)
-        waited = np.where(promoted, 0.0, waited + 1.0)
-        level = level + promoted
-        since[:, month], levels[:, month] = waited, level
-    return {"tenure": tenure, "months_since_promotion": np.minimum(since, tenure), "level": levels}
-
-
-def _places(rng: np.random.Generator, n: int, T: int) -> tuple[Cells, Cells, Monthly]:
-    """Department, job family (what is usual differs between departments) and team size."""
-    department = rng.integers(0, len(DEPARTMENTS), n)
-    likely = np.random.default_rng(len(DEPARTMENTS)).dirichlet(np.ones(len(JOB_FAMILIES)), len(DEPARTMENTS))
-    family = (rng.random(n)[:, None] > likely[department].cumsum(axis=1)[:, :-1]).sum(axis=1)
-    team = np.maximum(2.0, np.round(rng.normal(6 + department, 2.0)))
-    return np.array(DEPARTMENTS)[department], np.array(JOB_FAMILIES)[family], np.repeat(team[:, None], T, 1)
 
 
 def _work(
@@ -216,27 +186,14 @@ def _work(
         "absences": trailing_sum(count(0.5 * np.exp(0.6 * strained + frailty))),
         "projects": 1.0 + trailing_sum(count(0.25 * np.exp(0.25 * drive))),
         "tasks_done": count(np.exp(2.9 + 0.2 * skill + 0.15 * drive + 0.1 * workload - 0.1 * strained)),
-        "on_time": _sigmoid(1.7 + 0.7 * skill + 0.3 * drive - 0.35 * workload + noise(0.4)),
-        "rework": _sigmoid(-2.2 - 0.6 * skill - 0.2 * drive + 0.25 * workload + noise(0.4)),
+        "on_time": sigmoid(1.7 + 0.7 * skill + 0.3 * drive - 0.35 * workload + noise(0.4)),
+        "rework": sigmoid(-2.2 - 0.6 * skill - 0.2 * drive + 0.25 * workload + noise(0.4)),
         "quality": np.clip(3.5 + 0.5 * skill + 0.25 * drive - 0.3 * strained + noise(0.4), 0, 5),
-        "goals_met": _sigmoid(0.9 + 0.6 * skill + 0.5 * drive - 0.5 * strained + noise(0.6)),
+        "goals_met": sigmoid(0.9 + 0.6 * skill + 0.5 * drive - 0.5 * strained + noise(0.6)),
         "peer_review": np.clip(3.5 + 0.35 * skill + 0.35 * esteem + noise(0.3), 1, 5),
         "recognition": trailing_sum(count(0.18 * np.exp(0.7 * esteem))),
         "training": trailing_sum(count(0.3) * rng.gamma(2.0, 6.0, shape)),
     }
-
-
-def _ar1(rng: np.random.Generator, n: int, T: int, rho: float) -> Monthly:
-    """A stationary series of unit variance for each employee, each month keeping `rho` of the one before: [n, T]."""
-    shocks = rng.normal(size=(n, T))
-    values = shocks.copy()
-    for month in range(1, T):
-        values[:, month] = rho * values[:, month - 1] + np.sqrt(1 - rho**2) * shocks[:, month]
-    return values
-
-
-def _sigmoid(x: Monthly) -> Monthly:
-    return 1.0 / (1.0 + np.exp(-x))
 
 
 def _decimals(name: str) -> int:

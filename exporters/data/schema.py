@@ -6,15 +6,20 @@ from typing import Literal
 
 from serving.contract import Text
 
-Kind = Literal["number", "category"]
+Kind = Literal["number", "category", "history"]
 Role = Literal["input", "identifier", "attribute"]
 GRADES = ("A", "B", "C")
 TARGET = "grade"
+LEFT = "left"
+RISK = Text("risk of leaving", "离职风险")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `low` and `high` are physical bounds, inclusive, in `unit`; None where there is none."""
+    """A column of a table. `low` and `high` are physical bounds, inclusive, in `unit`; None where there is none.
+
+    A cell of a "history" is a number for each of the last months, the newest being the month of the row.
+    """
 
     name: str
     kind: Kind
@@ -30,6 +35,10 @@ def _number(
     name: str, unit: str, low: float | None, high: float | None, en: str, zh: str, *, required: bool = False
 ) -> Column:
     return Column(name, "number", Text(en, zh), unit, low, high, required)
+
+
+def _history(name: str, unit: str, low: float | None, high: float | None, en: str, zh: str) -> Column:
+    return Column(name, "history", Text(en, zh), unit, low, high)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -70,10 +79,28 @@ AGE_BANDS = (30.0, 40.0, 50.0)
 """Lower bounds, in years, of the age bands in which a card reports."""
 
 
-def describe() -> str:
-    """The schema as a table for people: one line a column."""
+_OF_GRADES = {column.name: column for column in COLUMNS}
+ATTRITION_COLUMNS: tuple[Column, ...] = (
+    *(_OF_GRADES[name] for name in ("employee", "month", "tenure", "months_since_promotion", "level")),
+    _number("pay_ratio", "ratio", 0.2, 5, "pay against the median of the market", "薪酬与市场中位数之比"),
+    *(_OF_GRADES[name] for name in ("team_size", "remote_share", "department", "job_family")),
+    _history("monthly_overtime", "h/month", 0, 744, "overtime of each month", "逐月加班时长"),
+    _history("monthly_hours", "h/week", 0, 168, "average weekly working hours of each month", "逐月平均每周工时"),
+    _history("monthly_kudos", "count/month", 0, None, "recognitions by colleagues in each month", "逐月同事认可次数"),
+    _history("monthly_absences", "days/month", 0, 31, "days absent in each month", "逐月缺勤天数"),
+    _history("monthly_training", "h/month", 0, 744, "training of each month", "逐月培训时长"),
+    _history("monthly_goals_met", "share", 0, 1, "share of goals met in each month", "逐月目标达成率"),
+    *(_OF_GRADES[name] for name in ("gender", "age")),
+)
+"""Every column of the table of who leaves: one row an employee and month, a history giving that month's value."""
+ATTRITION_INPUTS = tuple(column for column in ATTRITION_COLUMNS if column.role == "input")
+
+
+def describe(columns: tuple[Column, ...] = COLUMNS) -> str:
+    """The schema as a table for people: one line a column, the target last. columns: COLUMNS or ATTRITION_COLUMNS."""
     head = ("column", "role", "type", "unit", "physical range", "missing", "title", "中文")
-    lines = [head, *(_line(column) for column in COLUMNS), _target_line()]
+    target = _OF_A_LEAVER if columns is ATTRITION_COLUMNS else _OF_A_GRADE
+    lines = [head, *(_line(column) for column in columns), target]
     widths = [max(_width(line[i]) for line in lines) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -81,15 +108,15 @@ def describe() -> str:
     )
 
 
+_OF_A_GRADE = (TARGET, "target", "category", "", " ".join(GRADES), "never", "performance grade", "绩效等级")
+_OF_A_LEAVER = (LEFT, "target", "category", "", "", "employed", "month of leaving, YYYY-MM", "离职月份")
+
+
 def _line(column: Column) -> tuple[str, ...]:
     low, high = ("" if bound is None else f"{bound:g}" for bound in (column.low, column.high))
     span = f"{low} .. {high}".strip() if low or high else ""
     missing = "may be" if column.role == "input" and not column.required else "never"
     return column.name, column.role, column.kind, column.unit, span, missing, column.title.en, column.title.zh
-
-
-def _target_line() -> tuple[str, ...]:
-    return TARGET, "target", "category", "", " ".join(GRADES), "never", "performance grade", "绩效等级"
 
 
 def _width(text: str) -> int:

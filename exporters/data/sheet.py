@@ -2,10 +2,15 @@
 
 import csv
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from exporters.errors import DataError
+
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,23 @@ def read(path: Path) -> Sheet:
             raise DataError(f"{path}: line {line}: got {len(cells)} cells, expected {len(header)} as in the header")
     columns = dict(zip(header, map(list, zip(*(cells for _, cells in rows), strict=True)), strict=True))
     return Sheet(columns, [line for line, _ in rows], hashlib.sha256(content).hexdigest())
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Every DataError that is raised within begins with the name of the file."""
+    try:
+        yield
+    except DataError as error:
+        if str(path) in error.message:
+            raise
+        raise DataError(f"{path}: {error.message}", field=error.field) from error
+
+
+def all_numbers(texts: list[str]) -> bool:
+    """Whether every cell that is not empty is a number, and there is one."""
+    given = set(texts) - {""}
+    return bool(given) and all(NUMBER.fullmatch(text) for text in given)
 
 
 def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:

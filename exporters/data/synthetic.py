@@ -1,11 +1,7 @@
 """The project's own training data and its sample file, both from the panel generator, with different seeds."""
 
-import csv
-import io
-
-import numpy as np
-
 from exporters.data import panel, schema
+from exporters.data.csv_text import csv_text
 from exporters.data.dataset import Dataset
 from exporters.data.table import Table
 from exporters.errors import DataError
@@ -48,14 +44,4 @@ def sample_csv(employees: int, seed: int) -> str:
 
 def table_csv(table: Table, first: dict[str, list[str]]) -> str:
     """Columns as CSV text, those of `first` before the model's inputs; missing cells are empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*first, *table.columns])
-    writer.writerows(zip(*first.values(), *(map(_cell, cells) for cells in table.columns.values()), strict=True))
-    return text.getvalue()
-
-
-def _cell(value: np.str_ | np.float64) -> str:
-    if isinstance(value, str):
-        return str(value)
-    return "" if np.isnan(value) else f"{value:g}"
+    return csv_text({**first, **table.columns})

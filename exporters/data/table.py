@@ -1,14 +1,17 @@
 """A table in memory: named columns as NumPy arrays, the target, and who each row belongs to."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Cells = NDArray[Any]
-"""n cells of a column: float64 with NaN for missing, or str with "" for missing."""
+"""n cells of a column: float64 with NaN for missing, or str with "" for missing.
+
+A history has a row of months for each cell: float64[n, T], the oldest first, NaN for a month that is missing.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,21 @@ class Table:
     """What is known of the rows and is no model input."""
     true_probabilities: NDArray[np.float64] | None = None
     """float64[n, C], known only where the data was generated."""
+    horizon: int = 0
+    """Months from the month of a row (attribute "month") until its answer is known."""
 
     def __len__(self) -> int:
         return len(self.target)
 
     def rows(self, which: NDArray[Any]) -> "Table":
         """The rows at positions (or under the mask) `which`."""
-        return Table(
-            {name: cells[which] for name, cells in self.columns.items()},
-            self.target[which],
-            self.classes,
-            self.groups[which],
-            {name: cells[which] for name, cells in self.attributes.items()},
-            None if self.true_probabilities is None else self.true_probabilities[which],
+        return replace(
+            self,
+            columns={name: cells[which] for name, cells in self.columns.items()},
+            target=self.target[which],
+            groups=self.groups[which],
+            attributes={name: cells[which] for name, cells in self.attributes.items()},
+            true_probabilities=None if self.true_probabilities is None else self.true_probabilities[which],
         )
 
     def sha256(self) -> str:

@@ -1,7 +1,8 @@
-"""The golden rows of a version: raw inputs, the features they give, and what the trained model itself answered.
+"""The golden rows of a version: raw inputs, what the program makes of them, and what the trained model answered.
 
-`golden.npz` holds, without pickles, for m rows: `raw.<input>` (float64 with NaN, or str with "" for missing),
-`features` (float32[m, F]) and `output.<tensor>` (float32[m, C] `output.probabilities`, int32[m] `output.label`).
+`golden.npz` holds, without pickles, for m rows: `raw.<input>` (float64[m] with NaN, of a history float64[m, T], or
+str[m] with "" for missing), `features` (float32[m, F]), `window` (float32[m, T, K], where the program makes one) and
+`output.<tensor>` for every output of the graph (as `output.probabilities` float32[m, C], `output.label` int32[m]).
 """
 
 import io
@@ -15,17 +16,18 @@ from numpy.typing import NDArray
 
 from exporters.data.table import Cells
 from exporters.errors import PublishError
-from exporters.models.program import class_output
 from serving.contract import Contract
+from serving.features.program import Features
 
 ROWS = 256
 Arrays = dict[str, NDArray[Any]]
 
 
-def arrays(columns: Mapping[str, Cells], features: NDArray[np.float32], outputs: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Name the arrays of m rows as they stand in the file."""
+def arrays(columns: Mapping[str, Cells], made: Features, outputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Name the arrays of m rows as they stand in the file. made: what the program makes of `columns`."""
     raw = {f"raw.{name}": cells for name, cells in columns.items()}
-    return {**raw, "features": features, **{f"output.{name}": values for name, values in outputs.items()}}
+    window = {"window": made.window} if len(made.window) else {}
+    return {**raw, "features": made.features, **window, **{f"output.{name}": v for name, v in outputs.items()}}
 
 
 def to_bytes(named: Arrays) -> bytes:
@@ -46,14 +48,14 @@ def load(path: Path, contract: Contract) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             named = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise PublishError(f"golden.npz: {error}") from error
-    output = class_output(contract)
     wanted = {f"raw.{raw.name}" for raw in contract.inputs} | {"features"}
-    wanted |= {f"output.{tensor}" for tensor in (output.probabilities, output.label)}
+    wanted |= {f"output.{tensor}" for tensor in contract.graph_outputs()}
+    wanted |= {"window"} if contract.program.window else set()
     if set(named) != wanted:
         raise PublishError(f"golden.npz: arrays missing or too many: {', '.join(sorted(set(named) ^ wanted))}")
-    rows = {len(values) for values in named.values()}
+    rows = {len(values) if values.ndim else 0 for values in named.values()}
     if len(rows) != 1 or 0 in rows:
         raise PublishError(f"golden.npz: arrays of {sorted(rows)} rows, expected as many in each, and some")
     return named
@@ -61,4 +63,18 @@ def load(path: Path, contract: Contract) -> Arrays:
 
 def raw_columns(named: Arrays) -> dict[str, Cells]:
     """The raw inputs in `named`, by name."""
-    return {name.removeprefix("raw."): values for name, values in named.items() if name.startswith("raw.")}
+    return _of(named, "raw.")
+
+
+def outputs(named: Arrays) -> dict[str, NDArray[Any]]:
+    """The graph's outputs in `named`, by name."""
+    return _of(named, "output.")
+
+
+def made(named: Arrays) -> Features:
+    """What the program made of the raw inputs in `named`."""
+    return Features(named["features"], named.get("window", np.empty((0, 0, 0), np.float32)))
+
+
+def _of(named: Arrays, prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): values for name, values in named.items() if name.startswith(prefix)}

@@ -1,32 +1,38 @@
-"""A forest as a TensorFlow SavedModel of core operations, so that plain TF Serving runs it.
+"""A trained model as a TensorFlow SavedModel of core operations, so that plain TF Serving runs it.
 
-Two signatures with the same outputs (`probabilities` float32[n, C], `label` int32[n]): `serving_default` takes one
-float32[n] a feature, by name; `features` takes the matrix float32[n, F]. TensorFlow is imported only here: call
-through `FreshProcess`.
+Two signatures with the same outputs: `serving_default` takes one float32[n] a feature, by name, and one float32[n, T]
+a column of the window (oldest month first); `features` takes the graph's own tensors, `features` float32[n, F] and,
+where there is a window, `history` float32[n, T, K]. TensorFlow is imported only here: call through `FreshProcess`.
 """
 
-import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.formats import shapes, tf_graph
 from exporters.formats.parity import Answers
-from exporters.models.forest import Forest
+from exporters.models.blend import Blend
+from exporters.models.calibrated import CalibratedForest
+from exporters.quiet import tensorflow
+from serving.contract import Program
 
 DEFAULT, MATRIX = "serving_default", "features"
+Inputs = Mapping[str, NDArray[np.float32]]
+"""Graph inputs by name."""
 
 
-def tensor_names(features: tuple[str, ...]) -> tuple[str, ...]:
-    """Feature names as TensorFlow takes them: letters, digits and underscores, a letter first, no two alike.
+def tensor_names(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of features and window columns as TensorFlow takes them: letters, digits and underscores, no two alike.
 
     `department=Sales` becomes `department_Sales`; what loses all its letters, or would be there twice, gets its number.
     """
     names: list[str] = []
-    for number, feature in enumerate(features):
-        name = re.sub(r"[^A-Za-z0-9]+", "_", feature).strip("_")
+    for number, value in enumerate(values):
+        name = re.sub(r"[^A-Za-z0-9]+", "_", value).strip("_")
         if not re.match(r"[A-Za-z]", name):
             name = f"feature_{name}".rstrip("_")
         taken = {other.lower() for other in names}
@@ -34,88 +40,79 @@ def tensor_names(features: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def write(forest: Forest, features: tuple[str, ...], folder: Path) -> None:
-    """Write `saved_model.pb` and `variables/` into `folder`: the same bytes for the same forest, in a fresh process."""
-    tf = _tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    names = tensor_names(features)
+def by_name(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Graph inputs as `serving_default` takes them: [n] a feature, [n, T] a column of the window."""
+    names = tensor_names((*program.features, *program.window))
+    features, window = names[: len(program.features)], names[len(program.features) :]
+    named = {name: inputs[shapes.FEATURES][:, f] for f, name in enumerate(features)}
+    return named | {name: inputs[shapes.HISTORY][:, :, k] for k, name in enumerate(window)}
+
+
+def write(model: CalibratedForest | Blend, program: Program, folder: Path) -> None:
+    """Write `saved_model.pb` and `variables/` into `folder`: the same bytes for the same model, in a fresh process.
+
+    program: names the model's features and the columns of its window. Raises ValueError when it has other ones, or when
+    parts of the model do not fit each other.
+    """
+    takes = shapes.inputs(model)
+    _check_program(program, takes)
+    tf = tensorflow()
+    names = tensor_names((*program.features, *program.window))
     module = tf.Module()
-    module.scores = tf.function(
-        lambda features: _answer(tf, forest, features),
-        input_signature=[tf.TensorSpec([None, len(names)], tf.float32, name=MATRIX)],
-    )
+    module.answer = tf.function(lambda **inputs: tf_graph.outputs(tf, model, inputs))
+    whole = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in takes.items()}
 
-    def by_name(**columns: Any) -> dict[str, Any]:
-        return module.scores(tf.stack([columns[name] for name in names], axis=1))
+    def named(**columns: Any) -> dict[str, Any]:
+        inputs = {shapes.FEATURES: tf.stack([columns[name] for name in names[: len(program.features)]], axis=1)}
+        if program.window:
+            inputs[shapes.HISTORY] = tf.stack([columns[name] for name in names[len(program.features) :]], axis=2)
+        return module.answer(**inputs)
 
-    specs = {name: tf.TensorSpec([None], tf.float32, name=name) for name in names}
+    months = [None] if not program.window else [None, takes[shapes.HISTORY][0]]
+    single = {
+        name: tf.TensorSpec([None] if f < len(program.features) else months, tf.float32, name=name)
+        for f, name in enumerate(names)
+    }
     signatures = {
-        DEFAULT: tf.function(by_name).get_concrete_function(**specs),
-        MATRIX: module.scores.get_concrete_function(),
+        DEFAULT: tf.function(named).get_concrete_function(**single),
+        MATRIX: module.answer.get_concrete_function(**whole),
     }
     tf.saved_model.save(module, str(folder), signatures)
     _settle(folder)
 
 
-def answers(folder: Path, features: NDArray[np.float32], names: tuple[str, ...], batch: int = 4096) -> list[Answers]:
-    """What each signature of a SavedModel makes of float32[n, F], loaded anew from disk."""
-    tf = _tensorflow()
+def answers(folder: Path, program: Program, inputs: Inputs, batch: int = 4096) -> list[Answers]:
+    """What each signature of a SavedModel makes of n rows, loaded anew from disk."""
+    tf = tensorflow()
     signatures = tf.saved_model.load(str(folder)).signatures
-    both: dict[str, list[dict[str, Any]]] = {DEFAULT: [], MATRIX: []}
-    for start in range(0, len(features), batch):
-        X = tf.constant(features[start : start + batch])
-        both[MATRIX].append(signatures[MATRIX](features=X))
-        columns = {name: X[:, f] for f, name in enumerate(tensor_names(names))}
-        both[DEFAULT].append(signatures[DEFAULT](**columns))
+    parts: dict[str, list[dict[str, Any]]] = {DEFAULT: [], MATRIX: []}
+    for start in range(0, len(inputs[shapes.FEATURES]), batch):
+        given = {name: tf.constant(values[start : start + batch]) for name, values in inputs.items()}
+        parts[MATRIX].append(signatures[MATRIX](**given))
+        parts[DEFAULT].append(signatures[DEFAULT](**by_name(program, given)))
     return [
         Answers(
             f"SavedModel ({signature})",
-            np.concatenate([part["probabilities"].numpy() for part in parts]),
-            np.concatenate([part["label"].numpy() for part in parts]),
+            {name: np.concatenate([part[name].numpy() for part in of_signature]) for name in of_signature[0]},
         )
-        for signature, parts in both.items()
+        for signature, of_signature in parts.items()
     ]
 
 
-def write_and_answer(forest: Forest, features: tuple[str, ...], folder: Path, X: NDArray[np.float32]) -> list[Answers]:
+def write_and_answer(model: CalibratedForest | Blend, program: Program, folder: Path, inputs: Inputs) -> list[Answers]:
     """Both at once, so that TensorFlow is imported once."""
-    write(forest, features, folder)
-    return answers(folder, X, features)
+    write(model, program, folder)
+    return answers(folder, program, inputs)
 
 
-def _tensorflow() -> Any:
-    """TensorFlow, without what its libraries write to standard error before its logging can be told not to."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import tensorflow
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-    return tensorflow
-
-
-def _answer(tf: Any, forest: Forest, X: Any) -> dict[str, Any]:
-    """Walk all trees at once, one level a step. X: float32[n, F]."""
-    leaf = forest.feature < 0
-    # One gather a level instead of four: feature, left, right and the way of missing values in one row.
-    table = np.stack([np.where(leaf, 0, forest.feature), forest.left, forest.right, forest.missing_left], axis=1)
-    nodes, thresholds = tf.constant(table, tf.int32), tf.constant(forest.threshold)
-    at = tf.tile(tf.constant(forest.roots[None, :], tf.int32), [tf.shape(X)[0], 1])
-    for _ in range(forest.depth):
-        node = tf.gather(nodes, at)
-        x, threshold = tf.gather(X, node[..., 0], batch_dims=1), tf.gather(thresholds, at)
-        passes = x < threshold if forest.test == "<" else x <= threshold
-        passes = tf.where(tf.math.is_nan(x), node[..., 3] > 0, passes)
-        at = tf.where(passes, node[..., 1], node[..., 2])
-    scores = tf.reduce_sum(tf.gather(tf.constant(forest.value), at), axis=1) + tf.constant(forest.base)
-    probabilities = tf.nn.softmax(scores) if forest.link == "softmax" else scores
-    return {
-        "probabilities": tf.identity(probabilities, name="probabilities"),
-        "label": tf.argmax(probabilities, axis=1, output_type=tf.int32, name="label"),
-    }
+def _check_program(program: Program, takes: shapes.Shapes) -> None:
+    """The program has to make what the model takes."""
+    made = {shapes.FEATURES: len(program.features)}
+    if program.window:
+        made[shapes.HISTORY] = len(program.window)
+    wanted = {name: shape[-1] for name, shape in takes.items()}
+    if made != wanted:
+        raise ValueError(f"the program makes {made}, the model takes {wanted}")
 
 
 def _settle(folder: Path) -> None:

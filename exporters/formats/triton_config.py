@@ -2,18 +2,16 @@
 
 import json
 
-from exporters.models.program import class_output
 from serving.contract import Contract
 
 MAX_BATCH = 1024
+_TYPES = {"float32": "TYPE_FP32", "int32": "TYPE_INT32"}
 
 
 def render(contract: Contract) -> str:
     """Text of the file (format: Triton's model_config.proto). Dimensions are without the batch, which Triton adds."""
-    output = class_output(contract)
-    classes = len(output.classes)
-    inputs = [_tensor(tensor.name, "TYPE_FP32", tensor.shape) for tensor in contract.tensors]
-    outputs = [_tensor(output.probabilities, "TYPE_FP32", (classes,)), _tensor(output.label, "TYPE_INT32", ())]
+    inputs = [_tensor(tensor.name, "float32", tensor.shape) for tensor in contract.tensors]
+    outputs = [_tensor(name, kind, shape) for name, (kind, shape) in contract.graph_outputs().items()]
     return (
         f"name: {json.dumps(contract.model)}\n"
         'backend: "onnxruntime"\n'
@@ -29,7 +27,7 @@ def _tensor(name: str, kind: str, shape: tuple[int, ...]) -> str:
     """A tensor of shape () is one number a row, [N]: Triton wants a dimension, and reshapes it away."""
     dims = f"dims: [ {', '.join(map(str, shape or (1,)))} ]"
     reshape = "" if shape else " reshape { shape: [ ] }"
-    return f"  {{ name: {json.dumps(name)} data_type: {kind} {dims}{reshape} }}"
+    return f"  {{ name: {json.dumps(name)} data_type: {_TYPES[kind]} {dims}{reshape} }}"
 
 
 def _joined(tensors: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The two kinds of forest that can be published: each a way to make an estimator and a way to flatten it."""
+"""The two kinds of forest that can be published: how an estimator is made, asked for scores, and flattened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,44 +7,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.models.calibrated import LEAST
 from exporters.models.forest import Forest, from_random_forest, from_xgboost
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """`estimator` makes, of (trees, classes, seed), what has fit, predict_proba and feature_importances_."""
+    """`estimator` makes, of (trees, classes, seed), what has fit and feature_importances_.
+
+    scores: (estimator, float32[n, F]) -> float64[n, C], what is calibrated: boosted scores, or logarithms of shares.
+    """
 
     name: str
     trees: int
     estimator: Callable[[int, int, int], Any]
+    scores: Callable[[Any, NDArray[np.float32]], NDArray[np.float64]]
     flatten: Callable[[Any], Forest]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained model. It has seen the matrix that the gateway's own kernel makes, and nothing else."""
-
-    algorithm: Algorithm
-    estimator: Any
-
-    def probabilities(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """X: float32[n, F] -> float32[n, C], rows sum to 1: what every export is held to."""
-        return np.asarray(self.estimator.predict_proba(X)).astype(np.float32)
-
-    def importances(self) -> NDArray[np.float64]:
-        """float64[F], summing to 1: the share of each feature in what the splits gained."""
-        gained = np.asarray(self.estimator.feature_importances_, np.float64)
-        return gained / gained.sum() if gained.sum() > 0 else np.full(len(gained), 1.0 / len(gained))
-
-    def forest(self) -> Forest:
-        """The model as flat arrays."""
-        return self.algorithm.flatten(self.estimator)
-
-
-def train(algorithm: Algorithm, X: NDArray[np.float32], y: NDArray[np.int64], seed: int, trees: int = 0) -> Trained:
-    """X: float32[n, F]; y: int64[n], classes from 0, each there; trees: a forest size other than the published one."""
-    estimator = algorithm.estimator(trees or algorithm.trees, int(y.max()) + 1, seed)
-    return Trained(algorithm, estimator.fit(X, y))
 
 
 def xgboost_classifier(trees: int, classes: int, seed: int, **settings: Any) -> Any:
@@ -65,16 +43,25 @@ def xgboost_classifier(trees: int, classes: int, seed: int, **settings: Any) -> 
 def _random_forest(trees: int, classes: int, seed: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(trees, max_leaf_nodes=96, min_samples_leaf=5, random_state=seed, n_jobs=1)
+    return RandomForestClassifier(trees, max_leaf_nodes=128, min_samples_leaf=5, random_state=seed, n_jobs=1)
+
+
+def _boosted_scores(estimator: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.asarray(estimator.predict(X, output_margin=True), np.float64)
+
+
+def _logarithms(estimator: Any, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.log(np.maximum(estimator.predict_proba(X), LEAST))
 
 
 XGBOOST = Algorithm(
     "xgboost",
     100,
     lambda trees, classes, seed: xgboost_classifier(
-        trees, classes, seed, max_depth=4, learning_rate=0.2, min_child_weight=4
+        trees, classes, seed, max_depth=4, learning_rate=0.15, min_child_weight=4
     ),
+    _boosted_scores,
     from_xgboost,
 )
-RANDOM_FOREST = Algorithm("random forest", 100, _random_forest, from_random_forest)
+RANDOM_FOREST = Algorithm("random forest", 100, _random_forest, _logarithms, from_random_forest)
 ALGORITHMS = (XGBOOST, RANDOM_FOREST)

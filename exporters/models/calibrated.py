@@ -1,4 +1,4 @@
-"""A forest of classes whose probabilities were calibrated after training: temperature and a shift for each class."""
+"""A forest of classes whose probabilities were calibrated after training: one slope, and a shift for each class."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from exporters.models.forest import Forest
 
-LEAST = 1e-6
-"""A share of leaves counts as at least this much before its logarithm is taken."""
+LEAST = 1e-3
+"""A share of leaves counts as at least this much before its logarithm is taken: below it the last bits of a sum of
+float32 would show in the probabilities."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A trained forest as flat arrays: the one form from which both ONNX and SavedModel are written."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,20 +47,54 @@ class Forest:
 
 
 def from_xgboost(model: Any) -> Forest:
-    """Of an `XGBClassifier` with objective multi:softprob (format: XGBoost's model JSON, doc/model.schema)."""
-    learner = json.loads(model.get_booster().save_raw("json").decode())["learner"]
-    if learner["gradient_booster"]["name"] != "gbtree" or learner["objective"]["name"] != "multi:softprob":
-        raise ValueError("only gbtree boosters with objective multi:softprob can be flattened")
-    trees = learner["gradient_booster"]["model"]["trees"]
-    of_class = learner["gradient_booster"]["model"]["tree_info"]
+    """Of an `XGBClassifier` with objective multi:softprob. Raises ValueError for what cannot be flattened."""
+    learner = _learner(model.get_booster(), "multi:softprob")
     classes = int(learner["learner_model_param"]["num_class"])
-    base = np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float32).ravel()
+    info = learner["gradient_booster"]["model"]["tree_info"]
+    base = np.broadcast_to(_base(learner), classes).astype(np.float32)
+    return _join(_boosted(learner, info, classes), base, "<", "softmax", model.n_features_in_)
+
+
+def from_boosters(boosters: Sequence[Any]) -> Forest:
+    """Of one booster a column, each with objective binary:logistic: scores are log-odds.
+
+    The base score of that objective is stored as a probability. Raises ValueError for what cannot be flattened.
+    """
+    parts, base = [], []
+    for column, booster in enumerate(boosters):
+        learner = _learner(booster, "binary:logistic")
+        trees = learner["gradient_booster"]["model"]["trees"]
+        parts += _boosted(learner, [column] * len(trees), len(boosters))
+        chance = float(_base(learner)[0])
+        base.append(np.log(chance) - np.log1p(-chance))
+    return _join(parts, np.array(base, np.float32), "<", "identity", boosters[0].num_features())
+
+
+def _learner(booster: Any, objective: str) -> dict[str, Any]:
+    """The booster as XGBoost saves it (format: its doc/model.schema)."""
+    learner: dict[str, Any] = json.loads(booster.save_raw("json").decode())["learner"]
+    if learner["gradient_booster"]["name"] != "gbtree" or learner["objective"]["name"] != objective:
+        raise ValueError(f"only gbtree boosters with objective {objective} can be flattened")
+    if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in learner["gradient_booster"]["model"]["trees"]):
+        raise ValueError("trees with a vector in each leaf (multi_output_tree) cannot be flattened")
+    best = booster.attr("best_iteration")
+    if best is not None and int(best) + 1 < booster.num_boosted_rounds():
+        raise ValueError("a booster that stopped early predicts with its best round: cut it there first")
+    return learner
+
+
+def _base(learner: dict[str, Any]) -> NDArray[np.float64]:
+    return np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float64).ravel()
+
+
+def _boosted(learner: dict[str, Any], column: Sequence[int], columns: int) -> list["_Part"]:
+    """The trees of a booster; tree i adds to the score `column[i]`."""
     parts = []
-    for tree, c in zip(trees, of_class, strict=True):
+    for tree, c in zip(learner["gradient_booster"]["model"]["trees"], column, strict=True):
         left = np.array(tree["left_children"], np.int64)
         leaf = left < 0
         condition = np.array(tree["split_conditions"], np.float32)  # in a leaf: its value
-        value = np.zeros((len(left), classes), np.float32)
+        value = np.zeros((len(left), columns), np.float32)
         value[leaf, c] = condition[leaf]
         parts.append(
             _Part(
@@ -71,7 +106,7 @@ def from_xgboost(model: Any) -> Forest:
                 value,
             )
         )
-    return _join(parts, np.broadcast_to(base, classes).copy(), "<", "softmax", model.n_features_in_)
+    return parts
 
 
 def from_random_forest(model: Any) -> Forest:

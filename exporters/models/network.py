@@ -12,8 +12,9 @@ Weights = NDArray[np.float32]
 class WideDeep:
     """O logits of F static features and T months of K values (Cheng et al. 2016, "Wide & deep learning").
 
-    logits = features @ wide + wide_bias + relu([h, features] @ hidden + hidden_bias) @ head, where h is the last state
-    of an LSTM of H units (activation tanh, recurrent activation sigmoid) over the months, oldest first.
+    logits = features @ wide + wide_bias + relu(h @ hidden + hidden_bias) @ head, where h is the last state of an LSTM
+    of H units (activation tanh, recurrent activation sigmoid) over the months, oldest first: the facts speak through
+    the linear part, the months through the deep one.
     """
 
     wide: Weights
@@ -27,7 +28,7 @@ class WideDeep:
     gates: Weights
     """float32[4H]: biases of the gates."""
     hidden: Weights
-    """float32[H + F, D]: first the LSTM's state, then the features."""
+    """float32[H, D]."""
     hidden_bias: Weights
     """float32[D]."""
     head: Weights

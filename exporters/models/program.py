@@ -4,130 +4,165 @@ Everything here is fitted on the rows it is given, which are the training rows a
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from exporters.data.dataset import Dataset
 from exporters.data.schema import Column
 from exporters.data.table import Cells, Table
 from exporters.errors import DataError
+from exporters.models.inputs import FEATURES, HISTORY
 from serving.contract import (
     FORMAT,
+    MASK,
     CategoryInput,
     ClassOutput,
     Contract,
     GraphInput,
+    HistoryInput,
     LeftOut,
     NumberInput,
+    Output,
     Program,
     Provenance,
     RawInput,
     Step,
 )
-from serving.features.program import compile_program
-from serving.features.rows import RawRows, RowSchema
+from serving.features.operations import OPERATIONS
 
 MIN_COVERAGE = 0.5
 LEAST_WEIGHT = 0.005  # no input is worth nothing: its absence always shows in the coverage
 MOST_CATEGORIES = 200
+SUMMARIES: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("last", ()),
+    *(("mean", (months,)) for months in (3.0, 6.0, 12.0)),
+    *((op, (12.0,)) for op in ("std", "max", "min", "slope")),
+)
+"""What becomes of a history's months in the feature matrix; the months themselves are the window."""
 
 
-def draft(model: str, dataset: Dataset, rows: Table, provenance: Provenance) -> Contract:
+@dataclass(frozen=True)
+class _Fitted:
+    """What one column becomes."""
+
+    raw: RawInput
+    steps: list[Step]
+    features: list[str]
+    window: tuple[str, ...] = ()
+
+
+def draft(
+    model: str,
+    dataset: Dataset,
+    rows: Table,
+    provenance: Provenance,
+    outputs: tuple[Output, ...],
+    *,
+    standardized: bool = False,
+) -> Contract:
     """The contract of a model to be trained on `rows`; the weights of its inputs are still equal.
 
+    standardized: numbers are brought to mean 0 and variance 1, as a network wants them and trees do not care.
     Raises DataError for a column that nothing can be learnt from.
     """
-    inputs, steps, features = [], [], []
-    for column in dataset.inputs:
-        raw, of_column, written = _fit(column, rows.columns[column.name])
-        inputs.append(raw)
-        steps += of_column
-        features += written
+    fitted = [_fit(column, rows.columns[column.name], standardized) for column in dataset.inputs]
+    histories = [rows.columns[one.raw.name] for one in fitted if isinstance(one.raw, HistoryInput)]
+    features = tuple(name for one in fitted for name in one.features)
+    window = tuple(name for one in fitted for name in one.window) + ((MASK,) if histories else ())
+    months = histories[0].shape[1] if histories else 0
+    tensors = [GraphInput(FEATURES, (len(features),))]
+    if histories:
+        tensors.append(GraphInput(HISTORY, (months, len(window))))
     try:
         return Contract(
             format=FORMAT,
             model=model,
             entity_type=dataset.entity_type,
             title=dataset.title,
-            inputs=tuple(inputs),
-            program=Program(steps=tuple(steps), features=tuple(features)),
-            tensors=(GraphInput("features", (len(features),)),),
-            outputs=(ClassOutput("grade", dataset.title, rows.classes),),
+            inputs=tuple(one.raw for one in fitted),
+            program=Program(
+                steps=tuple(step for one in fitted for step in one.steps), features=features, window=window
+            ),
+            tensors=tuple(tensors),
+            outputs=outputs,
             min_coverage=MIN_COVERAGE,
             left_out=tuple(LeftOut(name, reason) for name, reason in dataset.left_out.items()),
             provenance=provenance,
+            months=months,
         )
     except ValueError as error:  # two columns that would write the same value, or one named like a graph input
         raise DataError(f"columns of these names cannot stand in one contract: {error}") from error
 
 
-def weighed(contract: Contract, importances: NDArray[np.float64]) -> Contract:
-    """The contract with its inputs weighed by what the model made of them. importances: float64[F], summing to 1."""
-    source = feature_sources(contract)
-    weights = {raw.name: 0.0 for raw in contract.inputs}
-    for feature, importance in zip(contract.program.features, importances.tolist(), strict=True):
-        weights[source[feature]] += importance
-    floored = {name: max(weight, LEAST_WEIGHT) for name, weight in weights.items()}
+def class_draft(model: str, dataset: Dataset, rows: Table, provenance: Provenance) -> Contract:
+    """`draft` of a model with one output, the classes of the table."""
+    return draft(model, dataset, rows, provenance, (ClassOutput("grade", dataset.title, rows.classes),))
+
+
+def weighed(contract: Contract, importances: Mapping[str, float]) -> Contract:
+    """The contract with its inputs weighed by what the model made of them. importances: input -> share, 0 or more."""
+    whole = sum(importances.values()) or 1.0
+    floored = {name: max(importance / whole, LEAST_WEIGHT) for name, importance in importances.items()}
     total = sum(floored.values())
     inputs = [msgspec.structs.replace(raw, weight=round(floored[raw.name] / total, 6)) for raw in contract.inputs]
     return msgspec.structs.replace(contract, inputs=tuple(inputs))
 
 
-def feature_sources(contract: Contract) -> dict[str, str]:
-    """Feature -> the raw input it is computed from."""
-    source = {raw.name: raw.name for raw in contract.inputs}
-    for step in contract.program.steps:
-        source[step.into] = source[step.inputs[0]]
-    return {feature: source[feature] for feature in contract.program.features}
-
-
-def class_output(contract: Contract) -> ClassOutput:
-    """The one output that models made here have. Raises DataError for a contract with others."""
-    output = contract.outputs[0]
-    if len(contract.outputs) != 1 or not isinstance(output, ClassOutput):
-        raise DataError(f"model {contract.model!r}: only models with one class output are known here")
-    return output
-
-
-def raw_rows(contract: Contract, columns: Mapping[str, Cells]) -> RawRows:
-    """Columns through the gateway's own door."""
-    cells = {raw.name: columns[raw.name] for raw in contract.inputs}
-    n = len(next(iter(cells.values())))
-    return RowSchema(contract).assemble(
-        {name: values.tolist() if values.dtype.kind == "U" else values for name, values in cells.items()}, max_rows=n
-    )
-
-
-def feature_matrix(contract: Contract, columns: Mapping[str, Cells]) -> NDArray[np.float32]:
-    """Columns through the gateway's own kernel: float32[n, F]."""
-    return compile_program(contract).run(raw_rows(contract, columns)).features
-
-
-def _fit(column: Column, cells: Cells) -> tuple[RawInput, list[Step], list[str]]:
-    """One column -> its raw input, the steps that read it, the features they give."""
-    return (_fit_number if column.kind == "number" else _fit_category)(column, cells)
-
-
-def _fit_number(column: Column, cells: Cells) -> tuple[RawInput, list[Step], list[str]]:
-    missing = np.isnan(cells)
-    if missing.all():
+def _fit(column: Column, cells: Cells, standardized: bool) -> _Fitted:
+    """One column -> its raw input, the steps that read it, and what they give to the matrix and to the window."""
+    if column.kind == "category":
+        return _fit_category(column, cells)
+    if np.isnan(cells).all():
         raise DataError(f"column {column.name!r}: every training row is empty; leave it out", field=column.name)
+    return _fit_history(column, cells) if column.kind == "history" else _fit_number(column, cells, standardized)
+
+
+def _fit_number(column: Column, cells: Cells, standardized: bool) -> _Fitted:
+    missing = np.isnan(cells)
     name, low, high = column.name, float(np.nanmin(cells)), float(np.nanmax(cells))
-    steps = [
-        Step("clip", f"{name}:clipped", (name,), (low, high)),
-        Step("impute", f"{name}:filled", (f"{name}:clipped",), (float(np.nanmedian(cells)),)),
-    ]
-    features = [f"{name}:filled"]
+    steps = [Step("clip", f"{name}:clipped", (name,), (low, high)), _filled(name, f"{name}:clipped", cells)]
+    if standardized:
+        steps.append(_scaled(f"{name}:scaled", f"{name}:filled", np.where(missing, np.nanmedian(cells), cells)))
+    features = [steps[-1].into]
     if missing.any():
         steps.append(Step("missing_flag", f"{name}:missing", (name,)))
         features.append(f"{name}:missing")
     raw = NumberInput(name, column.title, column.unit, column.low, column.high, (low, high), required=column.required)
-    return raw, steps, features
+    return _Fitted(raw, steps, features)
 
 
-def _fit_category(column: Column, cells: Cells) -> tuple[RawInput, list[Step], list[str]]:
+def _fit_history(column: Column, cells: Cells) -> _Fitted:
+    """Months float64[n, T]: each month scaled into the window, a missing one as the mean; summaries into the matrix."""
+    name, clipped = column.name, f"{column.name}:clipped"
+    low, high = float(np.nanmin(cells)), float(np.nanmax(cells))
+    steps = [
+        Step("clip", clipped, (name,), (low, high)),
+        _scaled(f"{name}:months", clipped, cells),
+        Step("impute", f"{name}:window", (f"{name}:months",), (0.0,)),
+    ]
+    features = []
+    for op, params in SUMMARIES:
+        summary = f"{name}:{op}{''.join(f'{p:g}' for p in params)}"
+        with np.errstate(all="ignore"):  # of no month at all
+            values = OPERATIONS[op].reference(cells, *params)
+        steps += [Step(op, summary, (clipped,), params), _filled(summary, summary, values)]
+        steps.append(_scaled(f"{summary}:scaled", f"{summary}:filled", np.nan_to_num(values, nan=np.nanmedian(values))))
+        features.append(f"{summary}:scaled")
+    raw = HistoryInput(name, column.title, column.unit, column.low, column.high, (low, high), required=column.required)
+    return _Fitted(raw, steps, features, (f"{name}:window",))
+
+
+def _filled(name: str, read: str, values: Cells) -> Step:
+    return Step("impute", f"{name}:filled", (read,), (float(np.nanmedian(values)),))
+
+
+def _scaled(into: str, read: str, values: Cells) -> Step:
+    return Step("scale", into, (read,), (float(np.nanmean(values)), float(np.nanstd(values)) or 1.0))
+
+
+def _fit_category(column: Column, cells: Cells) -> _Fitted:
     categories = tuple(sorted(set(cells.tolist()) - {""}))
     if not categories:
         raise DataError(f"column {column.name!r}: every training row is empty; leave it out", field=column.name)
@@ -139,4 +174,4 @@ def _fit_category(column: Column, cells: Cells) -> tuple[RawInput, list[Step], l
         )
     slots = [*(f"{column.name}={category}" for category in categories), f"{column.name}:unknown"]
     steps = [Step("one_hot", slot, (column.name,), (float(code),)) for code, slot in enumerate(slots)]
-    return CategoryInput(column.name, column.title, categories, required=column.required), steps, slots
+    return _Fitted(CategoryInput(column.name, column.title, categories, required=column.required), steps, slots)

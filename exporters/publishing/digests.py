@@ -34,10 +34,10 @@ def differences(version: Path) -> list[str]:
         return []
     promised = {name: digest for digest, separator, name in (line.partition("  ") for line in said.splitlines())}
     found = {name: _sha256(content) for name, content in there.items()}
-    problems = [f"{name}: missing" for name in sorted(promised.keys() - found.keys())]
+    problems = [f"{name}: missing, {NAME} lists it" for name in sorted(promised.keys() - found.keys())]
     problems += [f"{name}: not listed in {NAME}" for name in sorted(found.keys() - promised.keys())]
     problems += [
-        f"{name}: changed since it was published"
+        f"{name}: changed since it was published, its SHA-256 is not the one in {NAME}"
         for name in sorted(found.keys() & promised.keys())
         if found[name] != promised[name]
     ]

@@ -1,11 +1,21 @@
-"""How good predictions are: accuracy, macro-F1, confusion, per group, and the best that anyone could do."""
+"""How good predictions are: accuracy, macro-F1, confusion, AUC, Brier score, log loss, and the best anyone could do.
 
+`weights` float64[n] says how often each row counts (once by default); that is how the bootstrap draws rows.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.int64]
+Weights = NDArray[np.float64]
+Measure = Callable[[Weights | None], float]
+"""A figure of n rows that count as often as the weights say; NaN where it cannot be told."""
+
+LEAST = 1e-7
+"""A probability counts as at least this far from 0 and 1 before its logarithm is taken: float32 tells no more."""
 
 
 @dataclass(frozen=True)
@@ -16,24 +26,10 @@ class Score:
     macro_f1: float
 
 
-@dataclass(frozen=True)
-class GroupFigures:
-    """How one group fares. Shares are 0 .. 1, NaN where nobody is there to measure."""
-
-    name: str
-    rows: int
-    truly_best: float
-    """Share whose true class is the best one."""
-    selected: float
-    """Share that the model puts into the best class."""
-    recall: float
-    """Of those truly in the best class, the share that the model finds."""
-    accuracy: float
-
-
-def confusion(truth: Labels, predicted: Labels, classes: int) -> NDArray[np.float64]:
+def confusion(truth: Labels, predicted: Labels, classes: int, weights: Weights | None = None) -> NDArray[np.float64]:
     """float64[C, C]: rows of the truth, columns of the prediction. Both arguments int[n]."""
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes).astype(np.float64)
+    counts = np.bincount(truth * classes + predicted, weights, minlength=classes**2)
+    return counts.reshape(classes, classes).astype(np.float64)
 
 
 def score(matrix: NDArray[np.float64]) -> Score:
@@ -70,17 +66,58 @@ def best_possible(probabilities: NDArray[np.float64]) -> Score:
     return Score(plain.accuracy, best.macro_f1)
 
 
-def by_group(truth: Labels, predicted: Labels, group: NDArray[np.str_], best: int = 0) -> list[GroupFigures]:
-    """Figures of each group, by name. truth, predicted: int[n]; group: str[n]; best: the best class."""
-    figures = []
-    for name in np.unique(group).tolist():
-        of_group = group == name
-        t, p = truth[of_group], predicted[of_group]
-        figures.append(
-            GroupFigures(name, len(t), _mean(t == best), _mean(p == best), _mean(p[t == best] == best), _mean(t == p))
-        )
-    return figures
+def auc_measure(p: NDArray[np.floating], y: NDArray[np.generic]) -> Measure:
+    """Area under the ROC curve of scores p[n] for events y[n], as a measure that sorts the rows only once.
+
+    The chance that a row with the event scores above a row without it, ties counting half (Hanley & McNeil 1982).
+    y is 0 or 1, or the true probability of the event: then the figure is what is to be expected of p.
+    """
+    order = np.argsort(p, kind="stable")
+    ties = np.flatnonzero(np.diff(p[order], prepend=-np.inf))  # where the next score begins
+    happened = np.asarray(y, np.float64)[order]
+
+    def measure(weights: Weights | None = None) -> float:
+        counts = np.ones(len(order)) if weights is None else weights[order]
+        of_events = counts * happened
+        events, others = (np.add.reduceat(part, ties) for part in (of_events, counts - of_events))
+        pairs = events.sum() * others.sum()
+        below = np.cumsum(others) - others / 2
+        return float((events * below).sum() / pairs) if pairs > 0 else float("nan")
+
+    return measure
 
 
-def _mean(holds: NDArray[np.bool_]) -> float:
-    return float(holds.mean()) if len(holds) else float("nan")
+def auc(p: NDArray[np.floating], y: NDArray[np.generic], weights: Weights | None = None) -> float:
+    """Area under the ROC curve of scores p[n] for events y[n]; NaN where all rows or none have the event."""
+    return auc_measure(p, y)(weights)
+
+
+def brier(p: NDArray[np.floating], y: NDArray[np.generic]) -> float:
+    """Mean squared distance of the probabilities p[n] from the events y[n], 0 or 1 (Brier 1950)."""
+    return float(np.mean((np.asarray(p, np.float64) - np.asarray(y, np.float64)) ** 2))
+
+
+def log_losses(p: NDArray[np.floating], y: NDArray[np.generic]) -> NDArray[np.float64]:
+    """-log of the probability given to what happened, in nats. p[n]: probabilities of an event; y[n]: 0 or 1."""
+    happened = np.asarray(y, np.float64)
+    return -np.log(np.clip(np.abs(1 - happened - np.asarray(p, np.float64)), LEAST, 1 - LEAST))
+
+
+def class_log_losses(p: NDArray[np.floating], y: Labels) -> NDArray[np.float64]:
+    """The same for classes. p[n, C]: probabilities; y int[n]: the true classes."""
+    said = np.take_along_axis(np.asarray(p, np.float64), y[:, None], axis=1)[:, 0]
+    return -np.log(np.clip(said, LEAST, 1 - LEAST))
+
+
+def mean_measure(values: NDArray[np.float64]) -> Measure:
+    """The mean over rows, as a measure. values: float64[n]."""
+
+    def measure(weights: Weights | None = None) -> float:
+        return float(values.mean()) if weights is None else float((weights * values).sum() / weights.sum())
+
+    return measure
+
+
+def share(event: NDArray[np.bool_], among: NDArray[np.bool_]) -> float:
+    """Of the rows `among`, the share in which the event holds; NaN without such rows. Both bool[n]."""
+    return float(event[among].mean()) if among.any() else float("nan")

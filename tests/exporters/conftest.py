@@ -1,6 +1,8 @@
 """One small published model that many tests read; a test that changes it works on a copy."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,12 @@ from exporters import cli
 from exporters.data import synthetic
 from exporters.data.dataset import Dataset
 from exporters.data.table import Table
-from exporters.models import training
+from exporters.formats import export, triton_config
+from exporters.fresh_process import FreshProcess
+from exporters.models import classifier
+from exporters.models.made import Made
+from exporters.publishing import publish
+from tests.exporters import random_models
 
 SMALL = ["train", "performance_model", "--employees", "200", "--trees", "8", "--seed", "3"]
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -31,9 +38,30 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def made(dataset: Dataset) -> training.Made:
+def process() -> Iterator[FreshProcess]:
+    """TensorFlow takes seconds to import: once for all tests that do not compare bytes."""
+    with FreshProcess() as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="session")
+def both(process: FreshProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with version 1 of each kind of model, of random weights and with a picture. Not to be changed."""
+    root = tmp_path_factory.mktemp("both")
+    extra = {"card.md": b"# Card\n\n![what came true](reliability.png)\n", "reliability.png": b"\x89PNG\r\n\x1a\n"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "FreshProcess", lambda: nullcontext(process))
+        for trained in (random_models.made(random_models.blend()), random_models.made(random_models.grader())):
+            files = export.export(trained, 0, rows=512).files
+            config = triton_config.render(trained.contract)
+            publish.publish(root, trained.contract.model, {**files, **extra}, config)
+    return root
+
+
+@pytest.fixture(scope="session")
+def made(dataset: Dataset) -> Made:
     """The small model, trained and not yet exported."""
-    return training.make("performance_model", dataset, 3, trees=8)
+    return classifier.make("performance_model", dataset, 3, trees=8)
 
 
 @pytest.fixture(scope="session")

@@ -159,6 +159,7 @@ def test_a_class_with_a_single_row_is_refused(read):
         (('2 = "high"', '2 = "low"'), "expected at least two"),
         (("[groups]\nsex = []", "[groups]\nteam = []"), "groups.team"),
         (("high = 168", 'high = "168"'), "columns"),
+        (("weekly = {", 'weekly = { type = "history",'), "columns.weekly.type: got history"),
         (('id = "who"', 'id = "who'), "mapping.toml"),
         (('id = "who"', 'id = "whom"'), "no column 'whom'"),
         (('id = "who"', 'sha256 = "00"'), "expected 00"),
@@ -219,18 +220,41 @@ def test_what_the_mapping_says_of_a_schema_column_goes_before_the_schema(read):
     assert (monthly.low, monthly.high, monthly.required) == (1, None, True)  # 168 hours are a bound of the week alone
 
 
-def test_the_schemas_identifiers_and_attributes_are_no_inputs_unless_the_mapping_mentions_them(read):
+def test_the_schemas_identifiers_are_no_inputs_unless_the_mapping_asks_and_attributes_never_are(read):
     dataset = read(PEOPLE, TARGET_ALONE)
     assert dataset.table.groups.tolist() == ["ann", "bob", "ann", "dee"]
     assert set(dataset.left_out) == {"month", "gender", "age"}
     assert "protected" in dataset.left_out["age"]
     assert dataset.groups == {"gender": (), "age": schema.AGE_BANDS}
     asked = read(
-        PEOPLE, f'id = "month"\n{TARGET_ALONE}[left_out]\ngender = "mine"\n[columns]\nage = {{ required = false }}\n'
+        PEOPLE,
+        f'id = "month"\n{TARGET_ALONE}[left_out]\ngender = "mine"\n[columns]\nemployee = {{ required = true }}\n',
     )
-    assert [column.name for column in asked.inputs] == ["hours", "department", "age", "shoe_size"]
-    assert asked.left_out == {"gender": "mine", "employee": "identifier of the employee"}
-    assert asked.groups == {}
+    assert [column.name for column in asked.inputs] == ["employee", "hours", "department", "shoe_size"]
+    assert asked.left_out == {"gender": "mine", "age": schema.LEFT_OUT["age"]}
+    assert asked.groups == {"age": schema.AGE_BANDS}
+
+
+def test_a_mapping_that_asks_for_a_protected_attribute_is_refused(read):
+    with pytest.raises(
+        DataError, match=r"column 'age': asked for as an input, but it is a protected attribute \(age\)"
+    ):
+        read(PEOPLE, f"{TARGET_ALONE}[columns]\nage = {{ required = false }}\n")
+
+
+def test_protected_attributes_are_known_by_their_names_and_compared_where_groups_are_few(read):
+    table = PEOPLE.replace("gender,age,shoe_size", "MaritalStatus,EmployeeAge,民族").replace(",30,", ",,")
+    dataset = read(table, TARGET_ALONE)
+    assert [column.name for column in dataset.inputs] == ["hours", "department"]
+    assert dataset.left_out["MaritalStatus"] == "protected attribute (marital status)"
+    assert dataset.left_out["民族"] == "protected attribute (ethnicity)"
+    assert dataset.groups == {"MaritalStatus": (), "EmployeeAge": schema.AGE_BANDS, "民族": ()}
+
+
+def test_what_somebody_says_is_known_in_time_is_kept_and_has_to_be_a_column(read):
+    assert read(TABLE, f'known_in_time = ["weekly"]\n{MAPPING}').known_in_time == ("weekly",)
+    with pytest.raises(DataError, match="no column 'weakly'"):
+        read(TABLE, f'known_in_time = ["weakly"]\n{MAPPING}')
 
 
 def test_a_column_named_grade_is_no_input_of_a_model_that_learns_another_column(read):
@@ -251,7 +275,7 @@ def test_a_mapping_of_the_target_alone_reads_a_schema_table_as_no_mapping_does(r
 def test_the_mapping_that_the_documentation_prints_can_be_trained_with(read):
     text = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text("utf-8")
     (printed,) = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    rows = [f"E{n},{'fm'[n % 2]},{25 + n % 30},{35 + n % 3},{2 + n % 3}" for n in range(60)]
+    rows = [f"E{n},{'fm'[n % 2]},{25 + n % 30},{35 + n % 5},{2 + n % 3}" for n in range(60)]
     dataset = read("\n".join(["EmpNumber,Gender,Age,Hours,Rating", *rows]), printed)
     assert [column.name for column in dataset.inputs] == ["Hours"]
     assert set(dataset.left_out) == set(dataset.groups) == {"Gender", "Age"}

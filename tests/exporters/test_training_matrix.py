@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.cli import EMPLOYEES
+from exporters import recipes
 from exporters.data import synthetic
-from exporters.data.dataset import split
+from exporters.data.splits import split
 from exporters.data.table import Table
-from exporters.models import training
+from exporters.models import classifier
+from exporters.models.made import Made
 from serving.protocols.epm import _inputs
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
@@ -34,37 +35,46 @@ def requests(table: Table, seed: int) -> Iterator[bytes]:
             column = request.columns.add(name=name)
             if cells.dtype.kind == "U":
                 column.strings.values.extend(cells[rows].tolist())
+            elif cells.ndim == 2:
+                column.history.months = cells.shape[1]
+                column.history.values.extend(cells[rows].ravel())
             else:
                 column.doubles.values.extend(cells[rows])
         yield request.SerializeToString()
 
 
-def serving_matrix(served: ServedModel, table: Table) -> bytes:
-    """What the gateway makes of the rows: float32[rows, F]."""
-    made = b""
+def serving_sha256(served: ServedModel, table: Table) -> str:
+    """Digest of what the gateway makes of the rows: float32[rows, F], then the window where there is one."""
+    features, window = hashlib.sha256(), []
     for body in requests(table, 1):
         inputs = _inputs(v1.PredictRequest.FromString(body), served, 4096)
-        made += served.program.run(served.schema.assemble(inputs, 4096)).features.tobytes()
-    return made
+        made = served.program.run(served.schema.assemble(inputs, 4096))
+        features.update(made.features.tobytes())
+        window.append(made.window.tobytes())
+    features.update(b"".join(window))
+    return features.hexdigest()
+
+
+def test_both_models_are_published() -> None:
+    assert {folder.parent.name for folder in PUBLISHED} >= set(recipes.PUBLISHED)
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: "/".join(folder.parts[-2:]))
 def test_a_published_model_gets_the_very_features_it_was_trained_on(folder: Path) -> None:
     served = load_version(folder, 1)
-    provenance = served.contract.provenance
-    dataset = synthetic.load(EMPLOYEES, provenance.seed)
+    provenance, recipe = served.contract.provenance, recipes.PUBLISHED[folder.parent.name]()
+    dataset = recipe.generate(recipe.employees, provenance.seed)
     assert dataset.sha256 == provenance.data_sha256, "published from other data than the default: this test needs it"
-    rows = dataset.table.rows(split(dataset.table, training.HELD_OUT, provenance.seed)[0])
+    rows = dataset.table.rows(split(dataset.table, recipe.held_out, provenance.seed)[0])
     assert len(rows) == provenance.rows
-    assert hashlib.sha256(serving_matrix(served, rows)).hexdigest() == provenance.features_sha256
+    assert serving_sha256(served, rows) == provenance.features_sha256
 
 
-def test_the_digest_is_of_the_matrix_that_the_model_was_trained_on(published: Path, made: training.Made) -> None:
+def test_the_digest_is_of_the_matrix_that_the_model_was_trained_on(published: Path, made: Made) -> None:
     served = load_version(published / "performance_model" / "1", 1)
     assert served.contract.provenance.features_sha256 == made.contract.provenance.features_sha256
     dataset = synthetic.load(200, 3)
-    rows = dataset.table.rows(split(dataset.table, training.HELD_OUT, 3)[0])
-    good = serving_matrix(served, rows)
-    assert hashlib.sha256(good).hexdigest() == served.contract.provenance.features_sha256
+    rows = dataset.table.rows(split(dataset.table, classifier.HELD_OUT, 3)[0])
+    assert serving_sha256(served, rows) == served.contract.provenance.features_sha256
     rows.columns["hours"][5] += 0.25
-    assert serving_matrix(served, rows) != good
+    assert serving_sha256(served, rows) != served.contract.provenance.features_sha256

@@ -1,0 +1,57 @@
+"""How near a version comes to the best possible, on generated people whom nobody has seen, and how calibrated it is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.data.table import Cells, Table
+from exporters.quality import measures
+from exporters.quality.calibration import expected_calibration_error
+from exporters.quality.outcomes import outcomes, true_probabilities
+from serving.repository.served import ServedModel
+from serving.repository.versions import load_version
+
+_CALL = 4096
+
+
+def measure(folder: Path, table: Table) -> dict[str, Any]:
+    """AUC, best possible AUC and calibration error of every output, as the gateway's features and backend answer.
+
+    table: rows with their true probabilities; cells are missing as in training.
+    """
+    served = load_version(folder, threads=1)
+    said = _answers(served, table)
+    true = true_probabilities(served.contract, table)
+    if true is None:
+        raise ValueError("a table of generated rows is needed: only there the true probabilities are known")
+    best = {outcome.title.en: outcome for outcome in outcomes(served.contract, table, true)}
+    found = []
+    for outcome in outcomes(served.contract, table, said):
+        auc = measures.auc(outcome.probability, outcome.happened)
+        possible = measures.auc(best[outcome.title.en].probability, outcome.happened)
+        found.append(
+            {
+                "output": outcome.title.en,
+                "auc": round(auc, 4),
+                "best_possible_auc": round(possible, 4),
+                "gap": round(possible - auc, 4),
+                "calibration_error": round(expected_calibration_error(outcome.probability, outcome.happened), 4),
+            }
+        )
+    return {"rows": len(table), "outputs": found}
+
+
+def _answers(served: ServedModel, table: Table) -> dict[str, NDArray[np.float32]]:
+    parts = []
+    for start in range(0, len(table), _CALL):
+        cells = {name: _sent(values[start : start + _CALL]) for name, values in table.columns.items()}
+        rows = served.schema.assemble(cells, _CALL)
+        served.schema.refuse_wrong(rows, served.schema.inspect(rows))
+        parts.append(served.backend.run(served.graph_tensors(served.program.run(rows))))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _sent(cells: Cells) -> Any:
+    return cells.tolist() if cells.dtype.kind == "U" else cells
