@@ -70,8 +70,18 @@ format: .venv/.test  ## put the code into shape
 .PHONY: models
 models: .venv/.test  ## train and export again what is committed in model_repo/ and examples/
 	$(BIN)/epm-export train performance_model --version 1 --replace
+	$(BIN)/epm-export train attrition_model --version 1 --replace
 	$(BIN)/epm-export sample --out examples/employees.csv
+	$(BIN)/epm-export sample --of history --out examples/months.csv
 	$(BIN)/epm-export verify model_repo
+
+.PHONY: models-quality
+models-quality: .venv/.test  ## measure size, latency and quality of the published models, write their part of docs/models.md
+	$(BIN)/python -m loadtest.models
+
+.PHONY: public-data
+public-data: .venv/.test  ## cross-validate the public tables of ../shared/data, write their part of docs/models.md
+	$(BIN)/python -m exporters.public
 
 .PHONY: performance
 performance: .venv/.test  ## measure gateway and echo side by side, write docs/performance.md

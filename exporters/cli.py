@@ -9,6 +9,8 @@ from pathlib import Path
 from serving.errors import EpmError
 
 SEED = 7
+TASKS = ("classes", "attrition")
+_SAMPLES = ("reviews", "history", "months", "people", "leavers")
 MODEL_REPO, LOCAL_REPO = Path("model_repo"), Path("local_repo")
 _EXTRA = {"onnx": "onnx", "sklearn": "scikit-learn", "tensorflow": "tensorflow", "xgboost": "xgboost-cpu"}
 """Module -> package, of what is needed to train and not to serve."""
@@ -45,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _schema_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = (
-        "Print the columns of the employee-month table: types, units, physical ranges, titles in English and Chinese."
-    )
-    commands.add_parser("schema", help="print the columns of the data", description=text).set_defaults(run=_schema)
+    text = "Print the columns of the data: types, units, physical ranges, titles in English and Chinese."
+    schema = commands.add_parser("schema", help="print the columns of the data", description=text)
+    schema.set_defaults(run=_schema)
+    schema.add_argument("--task", choices=TASKS, default="classes", help="of which task (default: %(default)s)")
 
 
 def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -67,7 +69,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     train.add_argument(
         "--task",
-        choices=["classes", "attrition"],
+        choices=TASKS,
         help="what is learnt (default: attrition where MODEL begins so, else classes)",
     )
     train.add_argument(
@@ -112,7 +114,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 def _verify_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = (
         "Check every version in a repository: digests, contract, config.pbtxt, golden rows through features and "
-        "onnxruntime, ONNX against SavedModel. Names what is not as it was published; exit status 1 if anything is."
+        "both exports. Names what is not as it was published; exit status 1 if anything is."
     )
     verify = commands.add_parser("verify", help="check what is published", description=text)
     verify.set_defaults(run=_verify)
@@ -122,19 +124,23 @@ def _verify_command(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def _sample_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     text = (
-        "Write synthetic employees, none of them a training row, with some cells empty: rows to try predictions with."
+        "Write synthetic employees, none of them a training row, with some cells empty: rows to try things with. "
+        "reviews: one line an employee, for performance_model. history: one line an employee and month, for `epm "
+        "predict --month`. months, people: the same employees for `epm facts load`, monthly facts and the others. "
+        "leavers: years of history and who left, as `train --task attrition --data` reads it."
     )
-    sample = commands.add_parser("sample", help="write rows to try predictions with", description=text)
+    sample = commands.add_parser("sample", help="write rows to try things with", description=text)
     sample.set_defaults(run=_sample)
+    sample.add_argument("--of", choices=_SAMPLES, default="reviews", help="what is written (default: %(default)s)")
     sample.add_argument("--out", type=Path, metavar="FILE.csv", help="default: standard output")
-    sample.add_argument("--employees", type=int, default=200, metavar="N", help="rows (default: %(default)s)")
+    sample.add_argument("--employees", type=int, default=200, metavar="N", help="how many (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=SEED, metavar="N", help="default: %(default)s")
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from exporters.data.schema import describe
+    from exporters.data import schema
 
-    print(describe())
+    print(schema.describe(schema.COLUMNS if options.task == "classes" else schema.ATTRITION_COLUMNS))
     return 0
 
 
@@ -154,9 +160,16 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from exporters.data.synthetic import sample_csv
+    from exporters.data import attrition, synthetic
 
-    text = sample_csv(options.employees, options.seed)
+    write = {
+        "reviews": synthetic.sample_csv,
+        "history": attrition.sample_csv,
+        "months": attrition.facts_csv,
+        "people": attrition.static_csv,
+        "leavers": attrition.history_csv,
+    }
+    text = write[options.of](options.employees, options.seed)
     if options.out is None:
         sys.stdout.write(text)
     else:

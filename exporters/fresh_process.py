@@ -14,8 +14,14 @@ from typing import ParamSpec, Self, TypeVar
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
-# TensorFlow: errors only, sums in one order, no search for accelerators.
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+# TensorFlow: errors only, sums in one order and on one thread, no search for accelerators.
+_SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
 
 
 class FreshProcess:
@@ -23,7 +29,7 @@ class FreshProcess:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_quieten)
+        self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_settle)
 
     def call(self, function: Callable[_Given, _Result], *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
         """The result of `function`, a module's own; an exception of it is raised here."""
@@ -42,5 +48,5 @@ class FreshProcess:
         self._pool.shutdown()
 
 
-def _quieten() -> None:
-    os.environ.update(_QUIET)
+def _settle() -> None:
+    os.environ.update(_SETTINGS)

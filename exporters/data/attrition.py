@@ -95,6 +95,14 @@ def history_csv(employees: int, seed: int, effects: str = "first") -> str:
     )
 
 
+def sample_csv(employees: int, seed: int) -> str:
+    """A file for trying predictions: the last twelve months of employees of whom none is a training one, and facts."""
+    people = _sample(employees, seed)
+    worked = _worked(people, np.full(employees, STAYS))
+    cells = {name: values[worked] for name, values in {**people.facts, **people.histories}.items()}
+    return csv_text(_months(people, worked, FIRST_OF_SAMPLE) | cells)
+
+
 def facts_csv(employees: int, seed: int) -> str:
     """A file for trying predictions by id: the last twelve months of employees of whom none is a training one."""
     people = _sample(employees, seed)

@@ -15,7 +15,7 @@ from exporters.fresh_process import FreshProcess
 from exporters.models.blend import Blend
 from exporters.models.calibrated import CalibratedForest
 from exporters.models.inputs import graph_inputs, raw_rows
-from exporters.models.made import Made
+from exporters.models.made import Made, Tensors
 from exporters.progress import say
 from serving.contract import Contract, ProbabilityOutput
 from serving.features.program import Features, compile_program, run_reference
@@ -62,7 +62,7 @@ def export(made: Made, seed: int, rows: int = parity.ROWS) -> Exported:
 
 
 def _saved_model(
-    model: CalibratedForest | Blend, contract: Contract, inputs: saved_model.Inputs
+    model: CalibratedForest | Blend, contract: Contract, inputs: Tensors
 ) -> tuple[dict[str, bytes], list[Answers]]:
     """Its files, and what both of its signatures answer."""
     with tempfile.TemporaryDirectory() as temporary, FreshProcess() as process:

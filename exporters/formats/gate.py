@@ -14,7 +14,7 @@ from exporters.formats import triton_config
 from exporters.formats.parity import Answers
 from exporters.publishing import publish
 from serving.contract import Contract
-from serving.errors import ContractError
+from serving.errors import ContractError, InvalidInput
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
 
@@ -27,7 +27,7 @@ def gateway_answers(contract: Contract, files: dict[str, bytes], columns: Mappin
 
     The loader checks digests, contract, graph and golden rows; then the rows go in calls of several sizes through
     schema, feature program and backend, on one thread. columns: n raw rows. Raises ParityError when the gateway refuses
-    the version.
+    the version, or a row.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = publish.publish(Path(temporary), contract.model, files, triton_config.render(contract))
@@ -51,6 +51,9 @@ def _calls(columns: Mapping[str, Cells]) -> Iterator[slice]:
 def _answer(served: ServedModel, columns: Mapping[str, Cells]) -> dict[str, Any]:
     """One call: texts come as lists, numbers as arrays."""
     cells = {name: values.tolist() if values.dtype.kind == "U" else values for name, values in columns.items()}
-    rows = served.schema.assemble(cells, max(_CALLS))
-    served.schema.refuse_wrong(rows, served.schema.inspect(rows))
+    try:
+        rows = served.schema.assemble(cells, max(_CALLS))
+        served.schema.refuse_wrong(rows, served.schema.inspect(rows))
+    except InvalidInput as error:  # its text tells the value, which may be somebody's
+        raise ParityError(f"gateway: refuses a row: {error.field}: not what the contract allows") from None
     return served.backend.run(served.graph_tensors(served.program.run(rows)))

@@ -6,6 +6,7 @@ from exporters.formats import onnx_forest, onnx_network, shapes
 from exporters.formats.onnx_builder import OnnxBuilder
 from exporters.models.blend import Blend
 from exporters.models.calibrated import LEAST, CalibratedForest
+from exporters.models.inputs import FEATURES, HISTORY
 
 
 def write(model: CalibratedForest | Blend, name: str) -> bytes:
@@ -25,7 +26,7 @@ def write(model: CalibratedForest | Blend, name: str) -> bytes:
 
 
 def _classes(graph: OnnxBuilder, model: CalibratedForest) -> None:
-    scores = onnx_forest.add(graph, model.forest, shapes.FEATURES, "forest")
+    scores = onnx_forest.add(graph, model.forest, FEATURES, "forest")
     if model.forest.link == "identity":
         least = graph.constant("least", np.array(LEAST, np.float32))
         scores = graph.add("Log", [graph.add("Max", [scores, least], "shares")], "log_shares")
@@ -41,12 +42,12 @@ def _horizons(graph: OnnxBuilder, model: Blend) -> None:
     """Only parts with a weight become nodes."""
     parts = []
     if model.network_weight.any():
-        logits = onnx_network.add(graph, model.network, shapes.FEATURES, shapes.HISTORY, "network")
+        logits = onnx_network.add(graph, model.network, FEATURES, HISTORY, "network")
         weight = graph.constant("network_weight", model.network_weight)
         parts.append(graph.add("Mul", [logits, weight], "weighed_network"))
     if model.forest_weight.any():
-        months = graph.add("Flatten", [shapes.HISTORY], "months", axis=1)
-        flat = graph.add("Concat", [shapes.FEATURES, months], "flat", axis=1)
+        months = graph.add("Flatten", [HISTORY], "months", axis=1)
+        flat = graph.add("Concat", [FEATURES, months], "flat", axis=1)
         scores = onnx_forest.add(graph, model.forest, flat, "forest")
         weight = graph.constant("forest_weight", model.forest_weight)
         parts.append(graph.add("Mul", [scores, weight], "weighed_forest"))

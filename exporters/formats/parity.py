@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.errors import ParityError
+from exporters.models.made import Tensors
 from serving.contract import ClassOutput, Contract, ProbabilityOutput
 
 ROWS = 10_000
 TOLERANCE = 1e-5
 _SHOWN = 5  # worst rows in a report
-
-Tensors = Mapping[str, NDArray[Any]]
-"""Tensors of a graph by name, n rows each."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +96,33 @@ def check_answers(
 
 
 def _close_decisions(contract: Contract, trained: Answers, tolerance: float) -> dict[str, NDArray[np.bool_]]:
-    """Label -> bool[n]: the two best classes, or probability and threshold, are no further apart than `tolerance`."""
+    """Label -> bool[n]: the two best classes, or probability and threshold, are no further apart than `tolerance`.
+
+    Raises ParityError where a label is not what the numbers beside it decide.
+    """
     close = {}
     for output in contract.outputs:
         if isinstance(output, ClassOutput):
-            best = np.sort(trained.outputs[output.probabilities].astype(np.float64), axis=1)
-            close[output.label] = best[:, -1] - best[:, -2] <= tolerance
+            probabilities = trained.outputs[output.probabilities].astype(np.float64)
+            best = np.sort(probabilities, axis=1)
+            decided, distance = probabilities.argmax(axis=1), best[:, -1] - best[:, -2]
         elif isinstance(output, ProbabilityOutput) and output.threshold is not None:
-            probability = trained.outputs[output.tensor].astype(np.float64)
-            close[output.label] = np.abs(probability - output.threshold) <= tolerance
+            above = trained.outputs[output.tensor].astype(np.float64) - output.threshold
+            decided, distance = (above >= 0).astype(np.int64), np.abs(above)
+        else:
+            continue
+        close[output.label] = distance <= tolerance
+        wrong = (trained.outputs[output.label] != decided) & ~close[output.label]
+        if wrong.any():
+            raise ParityError(
+                f"{trained.name}: {wrong.sum()} of {len(wrong)} rows have another {output.label} than the contract's "
+                f"{_rule(output)} gives, first row {np.flatnonzero(wrong)[0]}"
+            )
     return close
+
+
+def _rule(output: ClassOutput | ProbabilityOutput) -> str:
+    return "likeliest class" if isinstance(output, ClassOutput) else f"threshold {output.threshold:.7g}"
 
 
 def _check_tensors(contract: Contract, trained: Answers, answers: Answers) -> None:

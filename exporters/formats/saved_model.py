@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from exporters.formats import shapes, tf_graph
 from exporters.formats.parity import Answers
 from exporters.models.blend import Blend
 from exporters.models.calibrated import CalibratedForest
+from exporters.models.inputs import FEATURES, HISTORY
+from exporters.models.made import Tensors
 from exporters.quiet import tensorflow
 from serving.contract import Program
 
 DEFAULT, MATRIX = "serving_default", "features"
-Inputs = Mapping[str, NDArray[np.float32]]
-"""Graph inputs by name."""
 
 
 def tensor_names(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,16 +35,19 @@ def tensor_names(values: tuple[str, ...]) -> tuple[str, ...]:
         if not re.match(r"[A-Za-z]", name):
             name = f"feature_{name}".rstrip("_")
         taken = {other.lower() for other in names}
-        names.append(f"{name}_{number}" if name.lower() in taken else name)
+        if name.lower() in taken:
+            name = f"{name}_{number}"
+        while name.lower() in taken:  # somebody has that name, too
+            name += "_"
+        names.append(name)
     return tuple(names)
 
 
 def by_name(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Graph inputs as `serving_default` takes them: [n] a feature, [n, T] a column of the window."""
-    names = tensor_names((*program.features, *program.window))
-    features, window = names[: len(program.features)], names[len(program.features) :]
-    named = {name: inputs[shapes.FEATURES][:, f] for f, name in enumerate(features)}
-    return named | {name: inputs[shapes.HISTORY][:, :, k] for k, name in enumerate(window)}
+    features, window = _names(program)
+    named = {name: inputs[FEATURES][:, f] for f, name in enumerate(features)}
+    return named | {name: inputs[HISTORY][:, :, k] for k, name in enumerate(window)}
 
 
 def write(model: CalibratedForest | Blend, program: Program, folder: Path) -> None:
@@ -57,22 +59,19 @@ def write(model: CalibratedForest | Blend, program: Program, folder: Path) -> No
     takes = shapes.inputs(model)
     _check_program(program, takes)
     tf = tensorflow()
-    names = tensor_names((*program.features, *program.window))
+    features, window = _names(program)
     module = tf.Module()
     module.answer = tf.function(lambda **inputs: tf_graph.outputs(tf, model, inputs))
-    whole = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in takes.items()}
 
     def named(**columns: Any) -> dict[str, Any]:
-        inputs = {shapes.FEATURES: tf.stack([columns[name] for name in names[: len(program.features)]], axis=1)}
-        if program.window:
-            inputs[shapes.HISTORY] = tf.stack([columns[name] for name in names[len(program.features) :]], axis=2)
+        inputs = {FEATURES: tf.stack([columns[name] for name in features], axis=1)}
+        if window:
+            inputs[HISTORY] = tf.stack([columns[name] for name in window], axis=2)
         return module.answer(**inputs)
 
-    months = [None] if not program.window else [None, takes[shapes.HISTORY][0]]
-    single = {
-        name: tf.TensorSpec([None] if f < len(program.features) else months, tf.float32, name=name)
-        for f, name in enumerate(names)
-    }
+    whole = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in takes.items()}
+    single = {name: tf.TensorSpec([None], tf.float32, name=name) for name in features}
+    single |= {name: tf.TensorSpec([None, takes[HISTORY][0]], tf.float32, name=name) for name in window}
     signatures = {
         DEFAULT: tf.function(named).get_concrete_function(**single),
         MATRIX: module.answer.get_concrete_function(**whole),
@@ -81,12 +80,12 @@ def write(model: CalibratedForest | Blend, program: Program, folder: Path) -> No
     _settle(folder)
 
 
-def answers(folder: Path, program: Program, inputs: Inputs, batch: int = 4096) -> list[Answers]:
+def answers(folder: Path, program: Program, inputs: Tensors, batch: int = 4096) -> list[Answers]:
     """What each signature of a SavedModel makes of n rows, loaded anew from disk."""
     tf = tensorflow()
     signatures = tf.saved_model.load(str(folder)).signatures
     parts: dict[str, list[dict[str, Any]]] = {DEFAULT: [], MATRIX: []}
-    for start in range(0, len(inputs[shapes.FEATURES]), batch):
+    for start in range(0, len(inputs[FEATURES]), batch):
         given = {name: tf.constant(values[start : start + batch]) for name, values in inputs.items()}
         parts[MATRIX].append(signatures[MATRIX](**given))
         parts[DEFAULT].append(signatures[DEFAULT](**by_name(program, given)))
@@ -99,17 +98,23 @@ def answers(folder: Path, program: Program, inputs: Inputs, batch: int = 4096) -
     ]
 
 
-def write_and_answer(model: CalibratedForest | Blend, program: Program, folder: Path, inputs: Inputs) -> list[Answers]:
+def write_and_answer(model: CalibratedForest | Blend, program: Program, folder: Path, inputs: Tensors) -> list[Answers]:
     """Both at once, so that TensorFlow is imported once."""
     write(model, program, folder)
     return answers(folder, program, inputs)
 
 
+def _names(program: Program) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the features, and of the columns of the window."""
+    names = tensor_names((*program.features, *program.window))
+    return names[: len(program.features)], names[len(program.features) :]
+
+
 def _check_program(program: Program, takes: shapes.Shapes) -> None:
     """The program has to make what the model takes."""
-    made = {shapes.FEATURES: len(program.features)}
+    made = {FEATURES: len(program.features)}
     if program.window:
-        made[shapes.HISTORY] = len(program.window)
+        made[HISTORY] = len(program.window)
     wanted = {name: shape[-1] for name, shape in takes.items()}
     if made != wanted:
         raise ValueError(f"the program makes {made}, the model takes {wanted}")

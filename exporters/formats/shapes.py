@@ -2,13 +2,13 @@
 
 from exporters.models.blend import Blend
 from exporters.models.calibrated import CalibratedForest
+from exporters.models.inputs import FEATURES, HISTORY
 from exporters.models.network import WideDeep
 
 Shapes = dict[str, tuple[int, ...]]
 """Tensor -> shape without n. Inputs and probabilities are float32, labels are int32."""
 
-FEATURES, HISTORY, LABEL = "features", "history", "label"
-PROBABILITIES = "probabilities"
+PROBABILITIES, LABEL = "probabilities", "label"
 PROBABILITY_3M, PROBABILITY_6M = "probability_3m", "probability_6m"
 _HORIZONS = 2
 

@@ -11,6 +11,7 @@ from exporters.formats import shapes
 from exporters.models.blend import Blend
 from exporters.models.calibrated import LEAST, CalibratedForest
 from exporters.models.forest import Forest
+from exporters.models.inputs import FEATURES, HISTORY
 from exporters.models.network import WideDeep
 
 Tensors = dict[str, Any]
@@ -19,8 +20,8 @@ Tensors = dict[str, Any]
 def outputs(tf: Any, model: CalibratedForest | Blend, inputs: Tensors) -> Tensors:
     """Graph inputs by name (`shapes.inputs`) -> graph outputs by name."""
     if isinstance(model, CalibratedForest):
-        return _classes(tf, model, inputs[shapes.FEATURES])
-    return _horizons(tf, model, inputs[shapes.FEATURES], inputs[shapes.HISTORY])
+        return _classes(tf, model, inputs[FEATURES])
+    return _horizons(tf, model, inputs[FEATURES], inputs[HISTORY])
 
 
 def _classes(tf: Any, model: CalibratedForest, X: Any) -> Tensors:

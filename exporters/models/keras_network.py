@@ -54,8 +54,6 @@ def _libraries(seed: int) -> tuple[Any, Any]:
     tf = tensorflow()
     import keras
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
     return keras, tf

@@ -12,6 +12,7 @@ from exporters.formats import golden, parity, saved_model, triton_config
 from exporters.formats.parity import Agreement, Answers
 from exporters.fresh_process import FreshProcess
 from exporters.models.inputs import graph_inputs, raw_rows
+from exporters.models.made import Tensors
 from exporters.progress import say
 from exporters.publishing import digests, publish
 from serving.contract import Contract
@@ -25,6 +26,7 @@ FILES = (
     "contract.json",
     "golden.npz",
     "model.onnx",
+    "parity.json",
     "saved_model.pb",
     "variables/variables.data-00000-of-00001",
     "variables/variables.index",
@@ -120,14 +122,14 @@ def _check_answers(version: Path, contract: Contract, process: FreshProcess) -> 
     return _agreements(contract, Answers("golden rows", golden.outputs(named)), exports, inputs)
 
 
-def _by_onnxruntime(version: Path, inputs: parity.Tensors) -> Answers:
+def _by_onnxruntime(version: Path, inputs: Tensors) -> Answers:
     try:
         return parity.onnx_answers((version / "model.onnx").read_bytes(), inputs, "ONNX")
     except Exception as error:  # onnxruntime raises many types for a graph that it cannot run
         raise PublishError(f"model.onnx: {error}") from error
 
 
-def _by_tensorflow(version: Path, contract: Contract, inputs: parity.Tensors, process: FreshProcess) -> list[Answers]:
+def _by_tensorflow(version: Path, contract: Contract, inputs: Tensors, process: FreshProcess) -> list[Answers]:
     try:
         return process.call(saved_model.answers, version, contract.program, inputs)
     except ModuleNotFoundError:
@@ -137,7 +139,7 @@ def _by_tensorflow(version: Path, contract: Contract, inputs: parity.Tensors, pr
 
 
 def _agreements(
-    contract: Contract, expected: Answers, exports: list[tuple[str, Answers]], inputs: parity.Tensors
+    contract: Contract, expected: Answers, exports: list[tuple[str, Answers]], inputs: Tensors
 ) -> list[Agreement]:
     """Hold each export to the golden rows. Where all of them differ, it is the golden rows that changed."""
     agreements, refused = [], []

@@ -58,11 +58,6 @@ def measure(folder: Path, process: FreshProcess, seconds: float = SECONDS) -> di
 def time_saved_model(folder: Path, tensors: dict[str, NDArray[np.float32]], seconds: float) -> Timed:
     """The signature `features`, called in this process on one thread."""
     tf = tensorflow()
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:  # it runs already, from the call before, with these settings
-        pass
     signature = tf.saved_model.load(str(folder)).signatures["features"]
 
     def prepared(n: int) -> Callable[[], Any]:

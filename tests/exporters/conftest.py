@@ -12,7 +12,7 @@ from exporters import cli
 from exporters.data import synthetic
 from exporters.data.dataset import Dataset
 from exporters.data.table import Table
-from exporters.formats import export, triton_config
+from exporters.formats import export, parity, triton_config
 from exporters.fresh_process import FreshProcess
 from exporters.models import classifier
 from exporters.models.made import Made
@@ -52,9 +52,9 @@ def both(process: FreshProcess, tmp_path_factory: pytest.TempPathFactory) -> Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export, "FreshProcess", lambda: nullcontext(process))
         for trained in (random_models.made(random_models.blend()), random_models.made(random_models.grader())):
-            files = export.export(trained, 0, rows=512).files
-            config = triton_config.render(trained.contract)
-            publish.publish(root, trained.contract.model, {**files, **extra}, config)
+            exported = export.export(trained, 0, rows=512)
+            files = {**exported.files, **extra, "parity.json": parity.report(exported.agreements)}
+            publish.publish(root, trained.contract.model, files, triton_config.render(trained.contract))
     return root
 
 

@@ -1,20 +1,35 @@
-"""`epm-export verify` finds whatever is not as it was published."""
+"""`epm-export verify` finds whatever is not as it was published, and says how far answers are from the golden rows."""
 
 import io
+import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from exporters import cli
-from exporters.formats import golden
+from exporters.formats import golden, onnx_graph
 from exporters.fresh_process import FreshProcess
-from exporters.publishing import digests
-from exporters.publishing.verify import check
+from exporters.publishing import digests, verify
 from serving.contract import Contract
+from tests.exporters import random_models as models
 
 pytestmark = pytest.mark.integration
+ATTRITION, PERFORMANCE = "attrition_model", "performance_model"
+
+
+@pytest.fixture(autouse=True)
+def one_process(process: FreshProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow takes seconds to import: all of it here runs in one process."""
+    monkeypatch.setattr(verify, "FreshProcess", lambda: nullcontext(process))
+
+
+@pytest.fixture
+def repository(both: Path, tmp_path: Path) -> Path:
+    """A copy of `both` that a test may spoil."""
+    return Path(shutil.copytree(both, tmp_path / "repository"))
 
 
 def reseal(version: Path) -> None:
@@ -22,111 +37,192 @@ def reseal(version: Path) -> None:
     (version / digests.NAME).write_text(digests.render(digests.files_of(version)))
 
 
-def found(version: Path) -> list[str]:
+def found(version: Path, process: FreshProcess) -> list[str]:
     """What verify finds wrong with a version."""
-    with FreshProcess() as process:
-        return check(version, process)
+    return list(verify.check(version, process).problems)
+
+
+def test_versions_that_are_well_are_told_with_how_far_they_are_from_the_golden_rows(both: Path, capsys):
+    assert cli.main(["verify", str(both)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = re.compile(r"(\w+)/1: as it was published; 256 golden rows, largest difference (\d\.\de-\d\d)")
+    names, differences = zip(*(told.fullmatch(line).groups() for line in lines), strict=True)
+    assert names == (ATTRITION, PERFORMANCE)
+    assert max(map(float, differences)) < 1e-6
 
 
 def test_a_version_as_it_was_is_told_from_one_whose_saved_model_was_exchanged(repository: Path, capsys):
-    home = repository / "performance_model"
+    home = repository / PERFORMANCE
     shutil.copytree(home / "1", home / "2")
     (home / "2" / "saved_model.pb").write_bytes(b"not a graph")
     reseal(home / "2")
     assert cli.main(["verify", str(repository)]) == 1
-    well, broken = capsys.readouterr().out.splitlines()
-    assert well == "performance_model/1: as it was published"
+    _, well, broken, *_ = capsys.readouterr().out.splitlines()
+    assert well.startswith("performance_model/1: as it was published")
     assert broken.startswith("performance_model/2/saved_model.pb: ")
 
 
-def test_one_flipped_byte_of_any_file_is_found_and_the_file_named(repository: Path, capsys):
-    version = repository / "performance_model" / "1"
+@pytest.mark.parametrize("model", [ATTRITION, PERFORMANCE])
+def test_one_flipped_byte_of_any_file_is_found_and_the_file_named(repository: Path, model, capsys):
+    version = repository / model / "1"
     files = [path for path in [*version.rglob("*"), version.parent / "config.pbtxt"] if path.is_file()]
-    assert len(files) == 9
+    assert {path.name for path in files} >= {"SHA256SUMS", "reliability.png", "config.pbtxt", "variables.index"}
+    assert len(files) == 11
     for path in files:
         content = path.read_bytes()
         for at in (0, len(content) // 2, len(content) - 1):
-            path.write_bytes(content[:at] + bytes([content[at] ^ 0x20]) + content[at + 1 :])
-            assert cli.main(["verify", str(repository)]) == 1
-            name = path.name if path.name != "SHA256SUMS" else "performance_model/1"
-            assert name in capsys.readouterr().out
+            for flip in (0x01, 0x20, 0x80):
+                path.write_bytes(content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :])
+                assert verify.report(repository, model) == 1
+                assert path.name in capsys.readouterr().out
         path.write_bytes(content)
     assert digests.differences(version) == []
 
 
-def test_files_that_came_or_went_are_named(repository: Path):
-    version = repository / "performance_model" / "1"
+def test_files_that_came_or_went_are_named(repository: Path, process: FreshProcess):
+    version = repository / PERFORMANCE / "1"
     (version / "card.md").unlink()
     (version / "assets").mkdir()
     (version / "assets" / "words.txt").write_text("x")
-    assert found(version) == ["card.md: missing", "assets/words.txt: not listed in SHA256SUMS"]
+    assert found(version, process) == [
+        "card.md: missing, SHA256SUMS lists it",
+        "assets/words.txt: not listed in SHA256SUMS",
+    ]
 
 
-def changed_golden(version: Path, name: str, change) -> list[str]:
-    """What verify says of a version whose golden array `name` was changed, and its digests with it."""
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("card.md", "card.md: missing"),
+        ("parity.json", "parity.json: missing"),
+        ("variables/variables.index", "variables/variables.index: missing"),
+        ("reliability.png", "reliability.png: missing, card.md shows it"),
+        ("../config.pbtxt", "../config.pbtxt: missing"),
+    ],
+)
+def test_a_file_that_is_needed_is_missed_even_with_new_digests(repository: Path, process, name, problem):
+    version = repository / PERFORMANCE / "1"
+    (version / name).unlink()
+    listed = {name: path for name, path in digests.files_of(version).items() if path.is_file()}
+    (version / digests.NAME).write_text(digests.render(listed))
+    assert found(version, process) == [problem]
+
+
+def another(values: np.ndarray) -> np.ndarray:
+    """One row of an array changed, to something that the gateway would accept and the model would tell apart."""
+    row = 16  # even: as it was held out, not perturbed
+    if values.dtype.kind == "U":
+        values[row] = "sales" if values[row] != "sales" else "研发"
+    elif values.dtype.kind == "i":
+        values[row] = 1 - min(values[row], 1)
+    else:
+        changed = np.nan_to_num(values[row])
+        values[row] = np.where(changed > 0.5, changed * 0.9, changed + 0.1)
+    return values
+
+
+def arrays_of(model: str) -> list[str]:
+    contract = models.attrition_contract() if model == ATTRITION else models.grade_contract()
+    outputs = [f"output.{tensor}" for tensor in contract.graph_outputs()]
+    window = ["window"] if contract.program.window else []
+    return [f"raw.{raw.name}" for raw in contract.inputs] + ["features", *window, *outputs]
+
+
+@pytest.mark.parametrize(
+    ("model", "array"), [(model, array) for model in (ATTRITION, PERFORMANCE) for array in arrays_of(model)]
+)
+def test_one_changed_row_of_any_golden_array_is_found_even_with_new_digests(repository, process, model, array):
+    version = repository / model / "1"
     named = golden.load(version / "golden.npz", Contract.load(version / "contract.json"))
-    named[name] = change(named[name].copy())
+    named[array] = another(named[array].copy())
     (version / "golden.npz").write_bytes(golden.to_bytes(named))
     reseal(version)
-    return found(version)
+    (problem,) = found(version, process)
+    assert problem.startswith("golden.npz: ")
+    assert "row 16" in problem
+    if array.startswith("output."):
+        assert "1 of 256 rows" in problem
 
 
-def test_a_changed_golden_answer_is_found_even_with_new_digests(repository: Path):
-    def worse(values: np.ndarray) -> np.ndarray:
-        values[17] = values[17][::-1]
-        return values
-
-    (problem,) = changed_golden(repository / "performance_model" / "1", "output.probabilities", worse)
-    assert "model.onnx: 1 of 256 rows differ from the golden rows" in problem
-    assert "row 17" in problem
-
-
-def test_a_changed_golden_cell_is_found_with_its_row_and_feature(repository: Path):
-    def longer(values: np.ndarray) -> np.ndarray:
-        values[4] = values[4] + 1 if values[4] < 44 else values[4] - 1
-        return values
-
-    (problem,) = changed_golden(repository / "performance_model" / "1", "raw.hours", longer)
-    assert problem == "golden.npz: the raw rows do not give its features: row 4, feature hours:filled"
-
-
-def test_a_golden_file_with_pickles_or_without_an_array_is_refused(repository: Path):
-    version = repository / "performance_model" / "1"
-    out = io.BytesIO()
-    np.savez(out, features=np.array([{"a": 1}], object))
-    (version / "golden.npz").write_bytes(out.getvalue())
+def test_another_threshold_in_the_contract_is_found_even_with_new_digests(repository: Path, process: FreshProcess):
+    version = repository / ATTRITION / "1"
+    path = version / "contract.json"
+    path.write_text(path.read_text().replace(f'"threshold": {float(models.THRESHOLD)!r}', '"threshold": 0.5'))
     reseal(version)
-    (problem,) = found(version)
+    (problem,) = found(version, process)
+    assert re.match(
+        r"golden.npz: golden rows: \d+ of 256 rows have another label than the contract's threshold 0.5", problem
+    )
+
+
+def test_a_golden_row_that_the_contract_does_not_allow_is_named_with_its_column(repository: Path, process):
+    version = repository / ATTRITION / "1"
+    named = golden.load(version / "golden.npz", Contract.load(version / "contract.json"))
+    named["raw.monthly_overtime"][3, 11] = -5
+    (version / "golden.npz").write_bytes(golden.to_bytes(named))
+    reseal(version)
+    (problem,) = found(version, process)
+    assert problem.startswith("golden.npz: raw.monthly_overtime: ")
+    assert "row 3, month 11" in problem
+
+
+@pytest.mark.parametrize("spoil", ["pickle", "missing array", "truncated", "no rows"])
+def test_a_golden_file_that_cannot_be_used_is_refused(repository: Path, process: FreshProcess, spoil):
+    version = repository / PERFORMANCE / "1"
+    path = version / "golden.npz"
+    named = golden.load(path, Contract.load(version / "contract.json"))
+    if spoil == "pickle":
+        out = io.BytesIO()
+        np.savez(out, features=np.array([{"a": 1}], object))
+        path.write_bytes(out.getvalue())
+    elif spoil == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif spoil == "missing array":
+        del named["output.label"]
+        path.write_bytes(golden.to_bytes(named))
+    else:
+        path.write_bytes(golden.to_bytes({name: values[:0] for name, values in named.items()}))
+    reseal(version)
+    (problem,) = found(version, process)
     assert problem.startswith("golden.npz: ")
 
 
-def test_an_onnx_model_exchanged_for_another_is_found(repository: Path):
-    version = repository / "performance_model" / "1"
+def test_an_onnx_graph_exchanged_for_something_else_is_found(repository: Path, process: FreshProcess):
+    version = repository / PERFORMANCE / "1"
     (version / "model.onnx").write_bytes(b"not a graph")
     reseal(version)
-    (problem,) = found(version)
+    (problem,) = found(version, process)
     assert problem.startswith("model.onnx: ")
 
 
-def test_a_missing_tensorflow_is_not_blamed_on_the_version(repository: Path, monkeypatch, capsys):
+def test_a_graph_of_another_model_is_blamed_and_not_the_golden_rows(repository: Path, process: FreshProcess):
+    version = repository / PERFORMANCE / "1"
+    (version / "model.onnx").write_bytes(onnx_graph.write(models.grader(seed=9), PERFORMANCE))
+    reseal(version)
+    (problem,) = found(version, process)
+    assert problem.startswith("model.onnx: ONNX: ")
+    assert "rows differ from the golden rows" in problem
+
+
+def test_a_missing_tensorflow_is_not_blamed_on_the_version(both: Path, monkeypatch, capsys):
     def lost(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
 
     monkeypatch.setattr(FreshProcess, "call", lost)
-    assert cli.main(["verify", str(repository)]) == 1
+    assert cli.main(["verify", str(both)]) == 1
     out, err = capsys.readouterr()
     assert "saved_model.pb" not in out
     assert err.splitlines()[-1] == "epm-export: tensorflow is not installed: pip install 'epm-serving[export]'"
 
 
-def test_a_contract_or_config_that_does_not_belong_here_is_found(repository: Path):
-    version = repository / "performance_model" / "1"
+def test_a_contract_or_config_that_does_not_belong_here_is_found(repository: Path, process: FreshProcess):
+    version = repository / PERFORMANCE / "1"
     config = version.parent / "config.pbtxt"
     config.write_text(config.read_text().replace("1024", "8"))
     reseal(version)
-    assert found(version) == ["../config.pbtxt: not what the contract calls for"]
+    assert found(version, process) == ["../config.pbtxt: not what the contract calls for"]
     version.parent.rename(repository / "other")
-    (problem,) = found(repository / "other" / "1")
+    (problem,) = found(repository / "other" / "1", process)
     assert problem == "contract.json: the model is 'performance_model', its folder 'other'"
 
 
