@@ -6,12 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporters.names import LOCAL_REPO, MODEL_REPO, PUBLIC, SAMPLES, SEED, TASKS
 from serving.errors import EpmError
 
-SEED = 7
-TASKS = ("classes", "attrition")
-_SAMPLES = ("reviews", "history", "months", "people", "leavers")
-MODEL_REPO, LOCAL_REPO = Path("model_repo"), Path("local_repo")
 _EXTRA = {"onnx": "onnx", "sklearn": "scikit-learn", "tensorflow": "tensorflow", "xgboost": "xgboost-cpu"}
 """Module -> package, of what is needed to train and not to serve."""
 
@@ -65,7 +62,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "model",
         metavar="MODEL",
         nargs="?",
-        help="name to publish under (default: performance_model, with --dataset that of the table)",
+        help=f"name to publish under (default: performance_model, with --dataset {', '.join(PUBLIC.values())})",
     )
     train.add_argument(
         "--task",
@@ -101,7 +98,7 @@ def _train_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     train.add_argument(
         "--mapping", type=Path, metavar="FILE.toml", help="what the columns of --data mean, where they bear other names"
     )
-    train.add_argument("--dataset", choices=["ibm", "hr", "inx"], help="a public table with a built-in mapping")
+    train.add_argument("--dataset", choices=list(PUBLIC), help="a public table with a built-in mapping")
     train.add_argument(
         "--data-dir",
         type=Path,
@@ -131,7 +128,7 @@ def _sample_command(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     )
     sample = commands.add_parser("sample", help="write rows to try things with", description=text)
     sample.set_defaults(run=_sample)
-    sample.add_argument("--of", choices=_SAMPLES, default="reviews", help="what is written (default: %(default)s)")
+    sample.add_argument("--of", choices=SAMPLES, default="reviews", help="what is written (default: %(default)s)")
     sample.add_argument("--out", type=Path, metavar="FILE.csv", help="default: standard output")
     sample.add_argument("--employees", type=int, default=200, metavar="N", help="how many (default: %(default)s)")
     sample.add_argument("--seed", type=int, default=SEED, metavar="N", help="default: %(default)s")

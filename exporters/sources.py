@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporters import recipes
-from exporters.cli import LOCAL_REPO, MODEL_REPO
 from exporters.data.dataset import Dataset
 from exporters.errors import DataError
 from exporters.models.made import Made
+from exporters.names import LOCAL_REPO, MODEL_REPO, PUBLIC
 from exporters.recipes import Recipe
 
 
@@ -35,6 +35,9 @@ def choose(options: argparse.Namespace) -> Source:
             raise DataError(f"--{name}: got {getattr(options, name)}, expected 1 or more")
     if options.dataset:
         return _public(options)
+    if not options.data and options.model in PUBLIC.values():
+        name = next(name for name, model in PUBLIC.items() if model == options.model)
+        raise DataError(f"{options.model} is trained on public data: say --dataset {name}")
     model = options.model or recipes.PERFORMANCE
     leaving = options.task == "attrition" if options.task else model.startswith("attrition")
     recipe = recipes.leaving(options.trees, options.epochs) if leaving else recipes.classification(options.trees)

@@ -29,6 +29,8 @@ class Dataset:
     entity_type: str = "employee"
     known_in_time: tuple[str, ...] = ()
     """Inputs of which somebody has said that they are known before the answer, however well they tell it."""
+    output: str = "grade"
+    """What a class is called in answers."""
 
     def __post_init__(self) -> None:
         there = np.bincount(self.table.target, minlength=len(self.table.classes))

@@ -27,6 +27,8 @@ class Target(Part, frozen=True):
 
     column: str
     values: dict[str, str]
+    output: str = "grade"
+    """What answers call it."""
 
 
 class Mapping(Meanings, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ def build(sheet: Sheet, mapping: Mapping, path: Path) -> Dataset:
         groups=mapping.groups,
         entity_type=mapping.entity_type,
         known_in_time=mapping.known_in_time,
+        output=mapping.target.output,
     )
     return without_proxies(dataset, mapping.columns)
 

@@ -60,23 +60,23 @@ def write(model: CalibratedForest | Blend, program: Program, folder: Path) -> No
     _check_program(program, takes)
     tf = tensorflow()
     features, window = _names(program)
-    module = tf.Module()
-    module.answer = tf.function(lambda **inputs: tf_graph.outputs(tf, model, inputs))
+    whole = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in takes.items()}
+    # Traced once, and held by nothing but the signatures: each trace has the whole model in it.
+    answer = tf.function(lambda **inputs: tf_graph.outputs(tf, model, inputs)).get_concrete_function(**whole)
 
     def named(**columns: Any) -> dict[str, Any]:
         inputs = {FEATURES: tf.stack([columns[name] for name in features], axis=1)}
         if window:
             inputs[HISTORY] = tf.stack([columns[name] for name in window], axis=2)
-        return module.answer(**inputs)
+        return answer(**inputs)
 
-    whole = {name: tf.TensorSpec([None, *shape], tf.float32, name=name) for name, shape in takes.items()}
     single = {name: tf.TensorSpec([None], tf.float32, name=name) for name in features}
     single |= {name: tf.TensorSpec([None, takes[HISTORY][0]], tf.float32, name=name) for name in window}
     signatures = {
         DEFAULT: tf.function(named).get_concrete_function(**single),
-        MATRIX: module.answer.get_concrete_function(**whole),
+        MATRIX: answer,
     }
-    tf.saved_model.save(module, str(folder), signatures)
+    tf.saved_model.save(tf.Module(), str(folder), signatures)
     _settle(folder)
 
 

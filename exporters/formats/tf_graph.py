@@ -52,7 +52,7 @@ def _horizons(tf: Any, model: Blend, X: Any, history: Any) -> Tensors:
 
 def _network(tf: Any, network: WideDeep, X: Any, history: Any, months: int) -> Any:
     """float32[n, O]; the months of the LSTM are unrolled."""
-    kernel = np.concatenate([network.kernel, network.recurrent])
+    kernel = tf.constant(np.concatenate([network.kernel, network.recurrent]))  # once, not once a month
     rows, units = tf.shape(history)[0], network.recurrent.shape[0]
     state = cell = tf.zeros([rows, units])
     for month in range(months):

@@ -98,7 +98,7 @@ def draft(
 
 def class_draft(model: str, dataset: Dataset, rows: Table, provenance: Provenance) -> Contract:
     """`draft` of a model with one output, the classes of the table."""
-    return draft(model, dataset, rows, provenance, (ClassOutput("grade", dataset.title, rows.classes),))
+    return draft(model, dataset, rows, provenance, (ClassOutput(dataset.output, dataset.title, rows.classes),))
 
 
 def weighed(contract: Contract, importances: Mapping[str, float]) -> Contract:

@@ -98,7 +98,7 @@ HR = PublicTable(
     title="HR_comma_sep attrition",
     file="hr_comma_sep.csv",
     scores=("AUC",),
-    variants=(Variant("all columns: none is a protected attribute", (), {"AUC": _figures("0.822", "0.985")}),),
+    variants=(Variant("all columns (none is a protected attribute)", (), {"AUC": _figures("0.822", "0.985")}),),
     published={},
     remark=(
         "11,991 different rows, 1,991 of whom left; 3,008 rows that repeat another one are dropped before any split. "

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from exporters.formats import export, parity, triton_config
+from exporters.cards import card
+from exporters.formats import parity, triton_config
 from exporters.progress import say
-from exporters.publishing import publish
-from exporters.quality import card
+from exporters.publishing import export, publish
 from exporters.sources import Source
 
 

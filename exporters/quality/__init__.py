@@ -1,1 +1,1 @@
-"""How good a model is, for whom, and the card that says so."""
+"""How good predictions are: measures, calibration, and how sure one can be of a figure."""

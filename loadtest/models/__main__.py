@@ -14,10 +14,10 @@ from typing import Any
 from exporters import recipes
 from exporters.data import attrition, synthetic
 from exporters.data.table import Table
-from exporters.formats import export, parity, triton_config
+from exporters.formats import parity, triton_config
 from exporters.fresh_process import FreshProcess
 from exporters.progress import say
-from exporters.publishing import publish
+from exporters.publishing import export, publish
 from loadtest import machine
 from loadtest.models import formats, nearness, page
 from serving.errors import EpmError

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.cards.outcomes import outcomes, true_probabilities
 from exporters.data.table import Cells, Table
 from exporters.quality import measures
 from exporters.quality.calibration import expected_calibration_error
-from exporters.quality.outcomes import outcomes, true_probabilities
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
 

@@ -12,11 +12,11 @@ from exporters import cli
 from exporters.data import synthetic
 from exporters.data.dataset import Dataset
 from exporters.data.table import Table
-from exporters.formats import export, parity, triton_config
+from exporters.formats import parity, triton_config
 from exporters.fresh_process import FreshProcess
 from exporters.models import classifier
 from exporters.models.made import Made
-from exporters.publishing import publish
+from exporters.publishing import export, publish
 from tests.exporters import random_models
 
 SMALL = ["train", "performance_model", "--employees", "200", "--trees", "8", "--seed", "3"]

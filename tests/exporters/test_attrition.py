@@ -7,11 +7,11 @@ import pytest
 
 from exporters import cli
 from exporters.data import attrition as data
-from exporters.formats import export
 from exporters.models import attrition, importance, joined
 from exporters.models.inputs import FEATURES, HISTORY, tensors
 from exporters.models.joined import LABEL, P3, P6
 from exporters.models.made import Made
+from exporters.publishing import export
 from serving.contract import ProbabilityOutput
 from tests.exporters.test_program import of_months
 

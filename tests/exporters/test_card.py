@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from exporters.cards import card, comparison
+from exporters.cards.card import Card
+from exporters.cards.sections import decision, group_figures, rivals
 from exporters.data.dataset import Dataset
 from exporters.models.made import Made
-from exporters.quality import card, comparison
-from exporters.quality.card import Card
 from exporters.quality.intervals import Bootstrap, Interval
-from exporters.quality.sections import decision, group_figures, rivals
 from tests.exporters import fake_made
 
 pytestmark = pytest.mark.unit

@@ -107,6 +107,6 @@ sys.exit(cli.main(["train", "--employees", "200", "--seed", "3", "--trees", "2"]
 
 
 def test_a_module_that_is_missing_by_our_own_mistake_is_not_blamed_on_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "exporters.data.schema", None)
+    monkeypatch.setitem(sys.modules, "exporters.publishing", None)
     with pytest.raises(ModuleNotFoundError):
-        cli.main(["schema"])
+        cli.main(["verify", "model_repo"])

@@ -11,12 +11,13 @@ import onnx
 import pytest
 
 from exporters.errors import ParityError
-from exporters.formats import export, onnx_graph, parity, saved_model, shapes, triton_config
+from exporters.formats import onnx_graph, parity, saved_model, shapes, triton_config
 from exporters.formats.perturb import UNSEEN, perturbed
 from exporters.fresh_process import FreshProcess
 from exporters.models.blend import Blend
 from exporters.models.calibrated import CalibratedForest
 from exporters.models.inputs import raw_rows, tensors
+from exporters.publishing import export
 from serving.contract import CategoryInput, HistoryInput
 from serving.features.rows import RowSchema
 from tests.exporters import random_models as models

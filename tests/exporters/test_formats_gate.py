@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from exporters.errors import ParityError
-from exporters.formats import gate, golden, parity
+from exporters.formats import golden, parity
 from exporters.formats.perturb import perturbed
 from exporters.models.inputs import tensors
+from exporters.publishing import gate
 from tests.exporters import random_models as models
 
 pytestmark = pytest.mark.unit

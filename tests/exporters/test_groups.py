@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from fairlearn.metrics import demographic_parity_ratio, equal_opportunity_difference
 
-from exporters.quality import calibration, groups
-from exporters.quality.outcomes import Outcome
+from exporters.cards import groups
+from exporters.cards.outcomes import Outcome
+from exporters.quality import calibration
 from serving.contract import Text
 
 pytestmark = pytest.mark.unit

@@ -9,7 +9,7 @@ from exporters.data import attrition, leaks, splits, synthetic
 from exporters.data.dataset import Dataset, with_attributes
 from exporters.data.table import Cells, Table
 from exporters.errors import DataError
-from exporters.public import inx
+from exporters.public.tables import INX
 from tests.exporters.conftest import DATA
 
 pytestmark = pytest.mark.unit
@@ -93,10 +93,11 @@ def test_clean_data_has_no_suspect(leavers):
     leaks.check_inputs(leavers)
 
 
-@pytest.mark.skipif(not (DATA / inx.FILE).exists(), reason="public data is not there")
+@pytest.mark.skipif(not (DATA / INX.file).exists(), reason="public data is not there")
 def test_the_public_table_with_all_its_columns_has_no_suspect():
-    dataset = inx.load(DATA)
-    everything = with_attributes(dataset, inx.BROUGHT_BACK["(a) all columns"])
+    dataset = INX.load(DATA)
+    (whole,) = (variant for variant in INX.variants if variant.title == "all columns")
+    everything = with_attributes(dataset, whole.brought_back)
     assert len(everything.inputs) > len(dataset.inputs)
     assert found(everything) == set()
 

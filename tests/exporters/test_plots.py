@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.quality import plots
+from exporters.cards import plots
+from exporters.cards.outcomes import Decisions
 from exporters.quality.calibration import reliability
-from exporters.quality.outcomes import Decisions
 
 pytestmark = pytest.mark.unit
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from xgboost import XGBClassifier
 
 from exporters.errors import ParityError
-from exporters.formats import export, gate, golden, onnx_graph, onnx_network, parity, saved_model
+from exporters.formats import golden, onnx_graph, onnx_network, parity, saved_model
 from exporters.formats.perturb import perturbed
 from exporters.fresh_process import FreshProcess
 from exporters.models import forest
@@ -26,6 +26,7 @@ from exporters.models.blend import Blend
 from exporters.models.calibrated import CalibratedForest
 from exporters.models.inputs import raw_rows, tensors
 from exporters.models.network import WideDeep
+from exporters.publishing import export, gate
 from serving.features.program import compile_program
 from tests.exporters import random_models as models
 from tests.exporters.test_exports import NAMES, boosted, calibrated, rows_with_gaps, trained_answers

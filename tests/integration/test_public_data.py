@@ -21,6 +21,8 @@ pytestmark = [
 def test_the_public_table_becomes_a_model_that_answers_without_protected_attributes(tmp_path: Path) -> None:
     train = [sys.executable, "-m", "exporters.cli", "train", "--dataset", "inx", "--data-dir", DATA.parent]
     subprocess.run([*train, "--repository", tmp_path], check=True, capture_output=True)
+    card = (tmp_path / "performance_inx" / "1" / "card.md").read_text("utf-8")
+    assert "| without protected attributes and salary rise: what is published |" in card
     contract = Contract.load(tmp_path / "performance_inx" / "1" / "contract.json")
     left_out = {"Age", "Gender", "MaritalStatus", "EmpLastSalaryHikePercent"}
     assert {left.name for left in contract.left_out} == left_out

@@ -8,7 +8,7 @@ import numpy as np
 
 from exporters.data.table import Cells
 from exporters.errors import ParityError
-from exporters.formats import gate, golden, onnx_graph, parity, saved_model
+from exporters.formats import golden, onnx_graph, parity, saved_model
 from exporters.formats.parity import Agreement, Answers
 from exporters.formats.perturb import perturbed
 from exporters.fresh_process import FreshProcess
@@ -17,6 +17,7 @@ from exporters.models.calibrated import CalibratedForest
 from exporters.models.inputs import graph_inputs, raw_rows
 from exporters.models.made import Made, Tensors
 from exporters.progress import say
+from exporters.publishing import gate
 from serving.contract import Contract, ProbabilityOutput
 from serving.features.program import Features, compile_program, run_reference
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.cards import groups, markdown
+from exporters.cards.groups import GroupFigures
+from exporters.cards.outcomes import Outcome, outcomes
 from exporters.data.dataset import Dataset, group_names
 from exporters.models.made import Made
-from exporters.quality import groups, markdown
-from exporters.quality.groups import GroupFigures
 from exporters.quality.intervals import Bootstrap
-from exporters.quality.outcomes import Outcome, outcomes
 
 _HEAD = (
     "group",

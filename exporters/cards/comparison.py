@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from exporters.cards.outcomes import Outcome, Said, classes_of, outcomes, true_probabilities
 from exporters.data.table import Table
 from exporters.models.made import Made
 from exporters.quality import measures
 from exporters.quality.intervals import Bootstrap, Draws, Interval
 from exporters.quality.measures import Measure, Weights
-from exporters.quality.outcomes import Outcome, Said, classes_of, outcomes, true_probabilities
 from serving.contract import ClassOutput, Contract
 
 TRUE = "true probabilities, same rows"

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from exporters.cards.outcomes import Decisions
 from exporters.quality.calibration import Reliability
-from exporters.quality.outcomes import Decisions
 
 DOTS = 100
 """Pixels an inch; sizes below are in inches."""

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.cards import markdown
+from exporters.cards.outcomes import Decisions, Outcome, classes_of, deciding, decisions, outcomes
 from exporters.models.made import Made
-from exporters.quality import markdown, measures
+from exporters.quality import measures
 from exporters.quality.intervals import Bootstrap
-from exporters.quality.outcomes import Decisions, Outcome, classes_of, deciding, decisions, outcomes
 from serving.contract import ProbabilityOutput
 
 SHARES = (0.05, 0.1, 0.2, 0.3)

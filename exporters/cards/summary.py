@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from exporters.cards.outcomes import classes_of, deciding, outcomes
 from exporters.data.dataset import Dataset
 from exporters.models.made import Made
 from exporters.quality import calibration, measures
-from exporters.quality.outcomes import classes_of, deciding, outcomes
 from serving.contract import ProbabilityOutput, Text
 
 SYNTHETIC = Text(

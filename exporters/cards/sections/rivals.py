@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from exporters.cards import comparison, markdown
+from exporters.cards.outcomes import classes_of
 from exporters.data.dataset import Dataset
 from exporters.models.made import Made
-from exporters.quality import comparison, markdown
 from exporters.quality.intervals import DRAWS, Bootstrap
-from exporters.quality.outcomes import classes_of
 
 MONTH = "month"
 

@@ -1,7 +1,7 @@
 """More rows, better answers: how much better."""
 
+from exporters.cards import markdown
 from exporters.models.made import Made
-from exporters.quality import markdown
 
 
 def render(made: Made) -> str:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from exporters.cards import markdown
+from exporters.cards.outcomes import Outcome, outcomes
 from exporters.models.made import Made
-from exporters.quality import calibration, markdown, measures
+from exporters.quality import calibration, measures
 from exporters.quality.calibration import Reliability
-from exporters.quality.outcomes import Outcome, outcomes
 
 
 def render(made: Made) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exporters.cards import markdown, plots, summary
+from exporters.cards.outcomes import classes_of, decisions, outcomes
+from exporters.cards.sections import decision, group_figures, learning_curve, reliability, rivals
 from exporters.data.dataset import Dataset
 from exporters.formats import parity
 from exporters.models.made import Made
-from exporters.quality import calibration, markdown, plots, summary
+from exporters.quality import calibration
 from exporters.quality.intervals import Bootstrap
-from exporters.quality.outcomes import classes_of, decisions, outcomes
-from exporters.quality.sections import decision, group_figures, learning_curve, reliability, rivals
 from serving.contract import CategoryInput, Contract, HistoryInput, NumberInput, RawInput
 
 NAME = "card.md"

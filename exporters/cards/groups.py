@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.cards.outcomes import Outcome
 from exporters.quality import calibration
-from exporters.quality.outcomes import Outcome
 
 COMPARED_ROWS = 200
 """Groups with fewer rows stand in the table and not in the differences: chance alone moves them."""
