@@ -38,7 +38,7 @@ run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRP
 
 .PHONY: test
 test: .venv/.test system-packages lint  ## lint, then all tests but those marked slow
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 .PHONY: test-slow
 test-slow: .venv/.test system-packages  ## the tests marked slow

@@ -32,6 +32,8 @@ class Entities:
     ids: Sequence[str]
     present_month: int | None = None
     """The last month of all histories, in months since January 1970; None: the newest that is known of each."""
+    called: str = "entities"
+    """What they are called where they came from: errors name it."""
 
 
 class Store(Protocol):
@@ -172,17 +174,17 @@ class Pipeline:
 
     def _check_entities(self, served: ServedModel, inputs: Inputs, entities: Entities) -> int:
         """How many rows there will be. Raises InvalidInput, PreconditionFailed."""
-        expected = served.contract.entity_type
+        expected, called = served.contract.entity_type, entities.called
         if entities.entity_type != expected:
             came = repr(entities.entity_type[:40]) if entities.entity_type else "nothing"
             raise InvalidInput.cell("entities.entity_type", came, repr(expected))
         if not 1 <= len(entities.ids) <= self.max_rows:
             raise InvalidInput.cell("entities.ids", f"{len(entities.ids)} ids", f"1 to {self.max_rows} in one call")
         if served.takes_ready(inputs):
-            raise InvalidInput.cell(next(iter(inputs)), "a ready tensor beside entities", "raw columns, or nothing")
+            raise InvalidInput.cell(next(iter(inputs)), f"a ready tensor beside {called}", "raw columns, or nothing")
         if self._store is None:
-            message = "entities: this gateway has no online store (EPM_REDIS_URL): send columns"
-            raise PreconditionFailed(message, field="entities")
+            message = f"{called}: this gateway has no online store (EPM_REDIS_URL): send columns"
+            raise PreconditionFailed(message, field=called)
         return len(entities.ids)
 
     def _compute(self, served: ServedModel, inputs: Inputs, deadline: float | None) -> Prediction:

@@ -10,6 +10,7 @@ from serving.errors import EpmError, InvalidInput
 from serving.features.rows import Cells, MonthlyCells
 from serving.pipeline import Entities, Pipeline, Prediction
 from serving.protocols.answers import check_rows, elements
+from serving.protocols.by_id import month
 from serving.protocols.details import status
 from serving.protocols.method import Call, Service, Stream, Unary, parse
 from serving.repository.served import ServedModel
@@ -36,7 +37,7 @@ class Epm:
         served = call.served = self._resolve(request.model)
         entities = None
         if request.HasField("entities"):
-            present = _month("entities.present_month", request.entities.present_month)
+            present = month("entities.present_month", request.entities.present_month)
             entities = Entities(request.entities.entity_type, list(request.entities.ids), present)
         inputs = _inputs(request, served, self._pipeline.max_rows)
         prediction = await self._pipeline.predict(served, inputs, call.deadline, entities)
@@ -74,13 +75,6 @@ def _inputs(request: v1.PredictRequest, served: ServedModel, max_rows: int) -> d
             raise InvalidInput.cell(tensor.name, "the same tensor twice", "each once")
         inputs[tensor.name] = _ready(tensor)
     return inputs
-
-
-def _month(field: str, month: int) -> int | None:
-    """Months since January 1970 of a month as in 202610; None for 0. Raises InvalidInput."""
-    if month and not (1970 <= month // 100 <= 2999 and 1 <= month % 100 <= 12):
-        raise InvalidInput.cell(field, f"{month}", "year and month, as in 202610")
-    return (month // 100 - 1970) * 12 + month % 100 - 1 if month else None
 
 
 def _cells(column: v1.Column, max_rows: int) -> Cells | MonthlyCells:

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from serving.errors import EpmError, InvalidInput
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline
+from serving.protocols import by_id
 from serving.protocols.answers import answer_specs, answers, column_specs, graph_specs, select
 from serving.protocols.kserve_tensors import KINDS, decode, describe, join_bytes
 from serving.protocols.method import Call, Service, Stream, Unary, parse
@@ -60,7 +61,7 @@ class KServe:
         served = call.served = self._resolve(request.model_name, request.model_version)
         raw = request.raw_input_contents
         inputs = _inputs(request, served, self._pipeline.max_rows)
-        prediction = await self._pipeline.predict(served, inputs, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
         outputs = answers(prediction)
         if request.outputs:
             for wanted in request.outputs:

@@ -7,6 +7,7 @@ from typing import Any
 from serving.errors import InvalidInput
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline
+from serving.protocols import by_id
 from serving.protocols.answers import answers, check_rows, select
 from serving.protocols.json_values import as_json, cells, dump, parse_object
 from serving.protocols.kserve import EXTENSIONS, SERVER_NAME, KServe
@@ -28,7 +29,7 @@ class RestKServe:
         served = call.served = self._pipeline.repository.resolve(model, version)
         request = parse_object(body)
         inputs = _inputs(served, request.get("inputs"), self._pipeline.max_rows)
-        prediction = await self._pipeline.predict(served, inputs, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
         outputs = select(answers(prediction), _wanted(request.get("outputs")))
         tensors = []
         for name, answer in outputs.items():
@@ -94,12 +95,17 @@ def _numbers(name: str, datatype: str, data: Any) -> Any:
         return [_numbers(name, datatype, value) for value in data]
     whole = datatype.startswith(("INT", "UINT"))
     if isinstance(data, bool) != (datatype == "BOOL") and isinstance(data, int | float):
-        raise InvalidInput.cell(name, f"{json.dumps(data)} in a tensor of {datatype}", f"a value of {datatype}")
+        raise InvalidInput.cell(name, f"{_shown(name, data)} in a tensor of {datatype}", f"a value of {datatype}")
     if whole and isinstance(data, float) and not (math.isnan(data) or data.is_integer()):
-        raise InvalidInput.cell(name, f"{data:g} in a tensor of {datatype}", "whole numbers")
+        raise InvalidInput.cell(name, f"{_shown(name, data)} in a tensor of {datatype}", "whole numbers")
     if datatype == "BYTES" and isinstance(data, int | float):
-        raise InvalidInput.cell(name, f"{json.dumps(data)} in a tensor of BYTES", "texts")
+        raise InvalidInput.cell(name, f"{_shown(name, data)} in a tensor of BYTES", "texts")
     return int(data) if isinstance(data, bool) else data
+
+
+def _shown(name: str, data: float) -> str:
+    """A number or a bool as it came, unless it may be an id."""
+    return json.dumps(data) if name != by_id.ENTITY_ID else "a number"
 
 
 def _wanted(outputs: Any) -> list[str]:

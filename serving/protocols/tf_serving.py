@@ -10,6 +10,7 @@ from serving.contract import ClassOutput, Contract, ProbabilityOutput, ScalarOut
 from serving.errors import InvalidInput, NotFound, one_of
 from serving.features.rows import Cells
 from serving.pipeline import Pipeline, Prediction
+from serving.protocols import by_id
 from serving.protocols.answers import TensorSpec, answer_specs, answers, check_rows, column_specs, graph_specs, select
 from serving.protocols.method import Call, Service, Unary, parse
 from serving.protocols.tf_tensors import KINDS, decode, encode
@@ -21,6 +22,7 @@ from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
 DEFAULT_SIGNATURE = "serving_default"
 FEATURES_SIGNATURE = "features"
 SIGNATURES = ("", DEFAULT_SIGNATURE, FEATURES_SIGNATURE)
+BY_ID_SIGNATURE = "by_id"
 CLASSIFY_SIGNATURE = "classify"
 REGRESS_SIGNATURE = "regress"
 
@@ -48,17 +50,20 @@ class TfServing:
     async def predict(self, body: bytes, call: Call) -> bytes:
         """PredictRequest -> PredictResponse."""
         request = parse(tfs.PredictRequest, body)
-        served = call.served = self._resolve(request.model_spec)
+        signature = request.model_spec.signature_name
+        served = call.served = self._resolve(request.model_spec, BY_ID_SIGNATURE)
         max_rows = self._pipeline.max_rows
         inputs = {name: decode(name, tensor, served, max_rows) for name, tensor in request.inputs.items()}
-        prediction = await self._pipeline.predict(served, inputs, call.deadline)
+        if signature == BY_ID_SIGNATURE:
+            by_id.require(served, inputs)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
         outputs = answers(prediction)
         if request.output_filter:
             outputs = select(outputs, request.output_filter)
         response = tfs.PredictResponse()
         for name, answer in outputs.items():
             encode(answer, response.outputs[name])
-        _spec(response.model_spec, served, request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        _spec(response.model_spec, served, signature or DEFAULT_SIGNATURE)
         return response.SerializeToString(deterministic=True)
 
     async def classify(self, body: bytes, call: Call) -> bytes:
@@ -71,9 +76,8 @@ class TfServing:
         names = _class_names(served.contract)
         if not names:
             raise InvalidInput(f"model {served.name!r} has neither classes nor probabilities: use Predict")
-        prediction = await self._pipeline.predict(
-            served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
-        )
+        columns = _columns(request.input, served, self._pipeline.max_rows)
+        prediction = await by_id.predict(self._pipeline, served, columns, call.deadline)
         response = tfs.ClassificationResponse()
         for row in _class_scores(prediction).tolist():
             classes = response.result.classifications.add().classes
@@ -89,9 +93,8 @@ class TfServing:
         output = _regressed(served.contract)
         if output is None:
             raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
-        prediction = await self._pipeline.predict(
-            served, _columns(request.input, served, self._pipeline.max_rows), call.deadline
-        )
+        columns = _columns(request.input, served, self._pipeline.max_rows)
+        prediction = await by_id.predict(self._pipeline, served, columns, call.deadline)
         response = tfs.RegressionResponse()
         for value in prediction.tensors[output.tensor].tolist():
             response.result.regressions.add(value=value)
@@ -159,11 +162,12 @@ class TfServing:
 def signatures(served: ServedModel) -> tfs.SignatureDefMap:
     """The signatures of a model: `serving_default` takes raw columns, `features` the graph's own inputs.
 
+    `by_id` takes ids, whose columns the online store has; it is there unless the model has a column of that name.
     `classify` and `regress` take rows as tf.Example, serialised as in a TF Serving of its own; each is there where the
     method answers.
     """
     contract = served.contract
-    examples = [TensorSpec("inputs", "text")]
+    examples, ids = [TensorSpec("inputs", "text")], [TensorSpec(by_id.ENTITY_ID, "text")]
     shape = (len(_class_names(contract)),)
     scores = [TensorSpec("classes", "text", shape), TensorSpec("scores", "float32", shape)]
     number = [TensorSpec("outputs", "float32")]
@@ -171,6 +175,7 @@ def signatures(served: ServedModel) -> tfs.SignatureDefMap:
     for signature, method, inputs, outputs in (
         (DEFAULT_SIGNATURE, "predict", column_specs(contract), answer_specs(contract)),
         (FEATURES_SIGNATURE, "predict", graph_specs(contract), answer_specs(contract, ready=True)),
+        *([(BY_ID_SIGNATURE, "predict", ids, answer_specs(contract))] if by_id.offered(served) else []),
         *([(CLASSIFY_SIGNATURE, "classify", examples, scores)] if _class_names(contract) else []),
         *([(REGRESS_SIGNATURE, "regress", examples, number)] if _regressed(contract) else []),
     ):
@@ -231,8 +236,8 @@ def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[
     for row, example in enumerate(examples):
         given = {**(dict(context.features.feature) if context else {}), **dict(example.features.feature)}
         for name, feature in given.items():
-            if not served.schema.takes(name):  # before a column of n cells is made for it
-                raise served.schema.unknown(name)
+            if not served.schema.takes(name) and name not in by_id.RESERVED:
+                raise served.schema.unknown(name)  # before a column of n cells is made for it
             kind = feature.WhichOneof("kind")
             values = getattr(feature, kind).value if kind else ()
             if name in served.schema.histories.names:
@@ -240,12 +245,22 @@ def _columns(request: tfs.Input, served: ServedModel, max_rows: int) -> Mapping[
                 continue
             if len(values) > 1:
                 raise InvalidInput.cell(name, f"{len(values)} values in row {row}", "at most one")
-            if values:
+            if values or name == by_id.ENTITY_ID:  # who sends no id has to be told
                 column = columns.get(name)
                 if column is None:
                     column = columns[name] = [None] * len(examples)
-                column[row] = values[0]
+                column[row] = values[0] if values else None
+    if by_id.asked(served, columns):
+        _check_given(columns)
     return columns or served.schema.empty(len(examples))
+
+
+def _check_given(columns: Mapping[str, list[Any]]) -> None:
+    """Refuse rows by id of which only some bring a column."""
+    for name, column in columns.items():
+        for row, cell in enumerate(column):
+            if cell is None or cell == []:
+                raise by_id.left_out(name, row)
 
 
 def _spec(spec: tfs.ModelSpec, served: ServedModel, signature: str) -> None:

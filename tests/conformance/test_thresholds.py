@@ -236,7 +236,7 @@ def tensors(described: Any) -> dict[str, tuple[int, list[int]]]:
 
 def test_metadata_of_tf_serving_has_a_signature_for_each_method_that_answers(stub: Any) -> None:
     described = signatures(stub, attrition.MODEL)
-    assert set(described) == {"serving_default", "features", "classify", "regress"}
+    assert set(described) == {"serving_default", "features", "by_id", "classify", "regress"}
     promised = tensors(described["serving_default"].outputs)
     assert promised["label"] == (tf.int32.as_datatype_enum, [-1])
     assert promised["margin"] == (tf.float32.as_datatype_enum, [-1])
@@ -252,7 +252,7 @@ def test_metadata_of_tf_serving_has_a_signature_for_each_method_that_answers(stu
     }
     assert tensors(regress.inputs) == {tf.saved_model.REGRESS_INPUTS: (text, [-1])}
     assert tensors(regress.outputs) == {tf.saved_model.REGRESS_OUTPUTS: (number, [-1])}
-    assert set(signatures(stub, "sales")) == {"serving_default", "features", "regress"}
+    assert set(signatures(stub, "sales")) == {"serving_default", "features", "by_id", "regress"}
 
 
 def fill(request: Any, rows: range, signature: str = "") -> Any:

@@ -1,5 +1,7 @@
 """Training the attrition model: what is joined, chosen, folded and exported."""
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from exporters import cli
 from exporters.data import attrition as data
+from exporters.fresh_process import FreshProcess
 from exporters.models import attrition, importance, joined
 from exporters.models.inputs import FEATURES, HISTORY, tensors
 from exporters.models.joined import LABEL, P3, P6
@@ -19,11 +22,13 @@ SIZES = attrition.Sizes(rounds=12, epochs=1)
 
 
 @pytest.fixture(scope="module")
-def leaving() -> Made:
-    """A small model, trained and not yet exported."""
+def leaving(process: FreshProcess) -> Iterator[Made]:
+    """A small model, trained and not yet exported. TensorFlow is imported once, as no bytes are compared here."""
     with pytest.MonkeyPatch.context() as patch:
+        for module in (attrition, joined, export):
+            patch.setattr(module, "FreshProcess", lambda: nullcontext(process))
         patch.setattr(attrition, "FRACTIONS", (0.5,))
-        return attrition.make("attrition_model", data.load(1200, 3), 3, SIZES)
+        yield attrition.make("attrition_model", data.load(1200, 3), 3, SIZES)
 
 
 @pytest.mark.integration

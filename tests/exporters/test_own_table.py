@@ -8,7 +8,7 @@ import pytest
 
 from exporters.data import own_table, schema, synthetic
 from exporters.errors import DataError
-from exporters.models import training
+from exporters.models import classifier
 from tests.exporters.conftest import nans_agree
 
 pytestmark = pytest.mark.unit
@@ -187,7 +187,7 @@ def test_a_column_named_like_the_graph_input_is_refused_when_the_contract_is_dra
 
     dataset = read(TABLE.replace("team", "features"))
     with pytest.raises(DataError, match="cannot stand in one contract"):
-        program.draft("m", dataset, dataset.table, NOWHERE)
+        program.class_draft("m", dataset, dataset.table, NOWHERE)
     assert np.isfinite(dataset.table.columns["weekly"]).all()
 
 
@@ -279,4 +279,4 @@ def test_the_mapping_that_the_documentation_prints_can_be_trained_with(read):
     dataset = read("\n".join(["EmpNumber,Gender,Age,Hours,Rating", *rows]), printed)
     assert [column.name for column in dataset.inputs] == ["Hours"]
     assert set(dataset.left_out) == set(dataset.groups) == {"Gender", "Age"}
-    assert training.make("m", dataset, 0, trees=2).contract.inputs[0].title.zh == "工时"
+    assert classifier.make("m", dataset, 0, trees=2).contract.inputs[0].title.zh == "工时"
