@@ -75,10 +75,9 @@ def _images(made: Made) -> dict[str, bytes]:
 def _what_it_is(made: Made, dataset: Dataset) -> str:
     contract, program = made.contract, made.contract.program
     window = f", {contract.months} months of {len(program.window)} values" if program.window else ""
-    kind = "Synthetic data" if dataset.synthetic else "Data"
     return (
         f"## What it is\n\n{contract.provenance.algorithm}: {len(contract.inputs)} raw inputs, "
-        f"{len(program.features)} features{window}.\n\n{kind}: {dataset.description}."
+        f"{len(program.features)} features{window}.\n\nData: {dataset.description}."
     )
 
 

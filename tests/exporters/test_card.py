@@ -103,7 +103,7 @@ def test_synthetic_data_is_called_so_and_other_data_is_not(classes, of_classes):
     for words in (
         "Trained on synthetic",
         "合成",
-        "Synthetic data: made-up",
+        "Data: made-up",
         "The data is synthetic",
         "data: synthetic",
     ):
