@@ -58,7 +58,14 @@ XGBOOST = Algorithm(
     "xgboost",
     100,
     lambda trees, classes, seed: xgboost_classifier(
-        trees, classes, seed, max_depth=4, learning_rate=0.15, min_child_weight=4
+        trees,
+        classes,
+        seed,
+        max_depth=4,
+        learning_rate=0.15,
+        min_child_weight=5,
+        subsample=0.8,
+        colsample_bytree=0.5,
     ),
     _boosted_scores,
     from_xgboost,
