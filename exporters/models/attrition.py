@@ -1,6 +1,6 @@
-"""Who may leave: a wide and deep network, its rivals beside it, and a blend of all where that is better."""
+"""Who may leave: a wide and deep network, boosted trees and logistic regression beside it, and the blend of all."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -9,24 +9,26 @@ from numpy.typing import NDArray
 
 from exporters.data.dataset import Dataset
 from exporters.data.splits import split_groups
+from exporters.data.table import Table
 from exporters.fresh_process import FreshProcess
 from exporters.models import boosted_hazards, importance, inputs, joined, keras_network, program
 from exporters.models.boosted_hazards import flattened
 from exporters.models.inputs import FEATURES, HISTORY
-from exporters.models.joined import OUTPUTS, P6, WITHIN, Joint, Linear, Parts, Scores
+from exporters.models.joined import OUTPUTS, P6, WITHIN, Linear, Parts, TrainedAttrition
 from exporters.models.made import Made, Tensors
-from exporters.models.parts import parted
+from exporters.models.parts import parted, set_apart
 from exporters.models.provenance import features_sha256, provenance
 from exporters.progress import say
 from exporters.quality import measures
 from exporters.quality.intervals import Bootstrap
+from serving.contract import Contract
 
 HELD_OUT, CHECKED = 0.35, 0.15
 NETWORK, BLEND = "wide and deep (logistic regression + LSTM)", "blend of network, XGBoost and logistic regression"
-RIVALS = {"XGBoost on the flattened window": (joined.BOOSTED,), "logistic regression alone": (joined.LINEAR,)}
+BASELINES = {"XGBoost on the flattened window": (joined.BOOSTED,), "logistic regression alone": (joined.LINEAR,)}
 VARIANTS: dict[str, tuple[int, ...]] = {
     NETWORK: (joined.NETWORK,),
-    **RIVALS,
+    **BASELINES,
     BLEND: (joined.NETWORK, joined.BOOSTED, joined.LINEAR),
 }
 """Candidate -> the parts it is joined of."""
@@ -55,7 +57,7 @@ class _Rows:
 
 
 def make(model: str, dataset: Dataset, seed: int, sizes: Sizes = Sizes()) -> Made:
-    """Train network, boosters and logistic regression; publish the network, or the blend where it is clearly better.
+    """Train network, boosters and logistic regression, and publish their blend.
 
     Raises DataError when the table cannot be learnt from.
     """
@@ -63,39 +65,39 @@ def make(model: str, dataset: Dataset, seed: int, sizes: Sizes = Sizes()) -> Mad
     origin = provenance(dataset, len(training), seed)
     contract = program.draft(model, dataset, training, origin, OUTPUTS, standardized=True)
     tensors, tensors_held = (inputs.tensors(contract, table.columns) for table in (training, held_out))
-    checked = split_groups(training.groups, CHECKED, seed)
-    rows = _Rows(_at(tensors, ~checked), training.target[~checked], _at(tensors, checked), training.target[checked])
+    checked = set_apart(training, CHECKED, seed)
+    rows = _rows(tensors, training.target, checked)
     with FreshProcess() as process:
         parts = _train(rows, seed, sizes, process)
         of_checked = parts.scores(rows.tensors_checked, process)
         joints = {name: joined.join(of_checked, rows.target_checked, used) for name, used in VARIANTS.items()}
-        published, notes = _choose(joints, of_checked, training.groups[checked], rows.target_checked, seed)
-        p_checked = joints[published].probabilities(of_checked)[P6]
+        p_checked = joints[BLEND].probabilities(of_checked)[P6]
         threshold = _threshold(p_checked, rows.target_checked <= WITHIN[P6])
-        trained = joined.fold(parts, joints[published], threshold, tensors[HISTORY].shape[1])
+        trained = joined.fold(parts, joints[BLEND], threshold, tensors[HISTORY].shape[1])
         of_held = parts.scores(tensors_held, process)
         said = {name: joint.probabilities(of_held) for name, joint in joints.items()}
         say("; ".join(f"{name}: AUC {_auc(held_out.target, of[P6]):.4f}" for name, of in said.items()))
-
-        def loss(given: Tensors) -> float:
-            left = rows.target_checked[:_IMPORTANCE_ROWS] <= WITHIN[P6]
-            return float(measures.log_losses(trained.asked(given, process)[P6], left).mean())
-
-        weights = importance.permutation(contract, _at(rows.tensors_checked, slice(0, _IMPORTANCE_ROWS)), loss, seed)
+        weights = _importances(contract, trained, rows, process, seed)
         curve = []
         for fraction in FRACTIONS:
-            kept = split_groups(training.groups, fraction, seed + 1)[~checked]
-            fewer = replace(rows, tensors=_at(rows.tensors, kept), target=rows.target[kept])
-            p = _learnt(fewer, VARIANTS[published], tensors_held, seed, sizes, process)
-            curve.append((int(kept.sum()), _auc(held_out.target, p)))
-            say(f"learning curve: {kept.sum()} rows, AUC {curve[-1][1]:.4f}")
-    curve.append((len(rows.target), _auc(held_out.target, said[published][P6])))
+            kept = split_groups(training.groups, fraction, seed + 1)
+            fewer = _rows(_at(tensors, kept), training.target[kept], checked[kept])
+            if min(np.bincount(part, minlength=3).min() for part in (fewer.target, fewer.target_checked)) < 2:
+                continue  # too few people to leave in every period
+            curve.append((int(kept.sum()), _auc(held_out.target, _learnt(fewer, tensors_held, seed, sizes, process))))
+            say(f"learning curve: {curve[-1][0]} rows, AUC {curve[-1][1]:.4f}")
+    curve.append((len(training), _auc(held_out.target, said[BLEND][P6])))
     contract = msgspec.structs.replace(
         program.weighed(contract, weights),
         outputs=(OUTPUTS[0], msgspec.structs.replace(OUTPUTS[1], threshold=float(threshold))),
-        provenance=msgspec.structs.replace(origin, algorithm=published, features_sha256=features_sha256(tensors)),
+        provenance=msgspec.structs.replace(origin, algorithm=BLEND, features_sha256=features_sha256(tensors)),
     )
-    return Made(contract, trained, held_out, said, published, tuple(curve), CURVE_SCORE, notes)
+    notes = (*_notes(said, held_out, seed), *_how(len(rows.target_checked), float(threshold)))
+    return Made(contract, trained, held_out, said, BLEND, tuple(curve), CURVE_SCORE, notes)
+
+
+def _rows(tensors: Tensors, target: NDArray[np.int64], checked: NDArray[np.bool_]) -> _Rows:
+    return _Rows(_at(tensors, ~checked), target[~checked], _at(tensors, checked), target[checked])
 
 
 def _train(rows: _Rows, seed: int, sizes: Sizes, process: FreshProcess) -> Parts:
@@ -122,36 +124,48 @@ def _linear(features: NDArray[np.float32], target: NDArray[np.int64]) -> Linear:
     )
 
 
-def _choose(
-    joints: dict[str, Joint],
-    of_checked: Scores,
-    groups: NDArray[Any],
-    target: NDArray[np.int64],
-    seed: int,
-) -> tuple[str, tuple[str, ...]]:
-    """What is published, by the checked rows, and why in sentences.
-
-    The network, unless a rival or the blend has an AUC above its by more than the 95 % interval of the difference in
-    either horizon: then the blend.
-    """
-    said = {name: joint.probabilities(of_checked) for name, joint in joints.items()}
-    bootstrap = Bootstrap(groups, seed)
-    notes, published = [], NETWORK
+def _notes(said: dict[str, dict[str, NDArray[np.float32]]], held_out: Table, seed: int) -> list[str]:
+    """Whether a baseline wins against the network, and whether what is published beats chance, on the held-out rows."""
+    bootstrap, notes = Bootstrap(held_out.groups, seed), []
     for output, last in WITHIN.items():
-        drawn = {name: bootstrap.measure(measures.auc_measure(of[output], target <= last)) for name, of in said.items()}
-        for rival in (*RIVALS, BLEND):
-            gain = (drawn[rival] - drawn[NETWORK]).interval()
-            wins = gain.low > 0
-            published = BLEND if wins else published
+        left = held_out.target <= last
+        drawn = {name: bootstrap.measure(measures.auc_measure(of[output], left)) for name, of in said.items()}
+        for baseline in BASELINES:
+            gain = (drawn[baseline] - drawn[NETWORK]).interval()
             notes.append(
-                f"AUC of `{output}`, {rival} minus the network alone: {gain.value:+.4f} "
-                f"(95 % interval {gain.low:+.4f} to {gain.high:+.4f})" + (": it wins." if wins else ".")
+                f"AUC of `{output}`, {baseline} minus the network alone: {gain.value:+.4f} (95 % interval "
+                f"{gain.low:+.4f} to {gain.high:+.4f})"
+                + (": the baseline wins, by more than its interval." if gain.low > 0 else ".")
             )
-    notes.append(
-        f"So the {published} is published: chosen, and its parts weighed, on {len(target)} rows of people set apart "
-        "from those trained on."
-    )
-    return published, tuple(notes)
+        if not drawn[BLEND].interval().low > 0.5:
+            notes.append(
+                f"**The AUC of `{output}` is not above 0.5 by more than its interval: this model is not shown to be "
+                "better than chance and must not be used.**"
+            )
+    return notes
+
+
+def _how(checked: int, threshold: float) -> list[str]:
+    return [
+        "Published is a blend of all three. Their weights, and with them the calibration, are fitted on "
+        f"{checked} training rows of people on whom nothing else was trained (but for the round at which boosting "
+        "stops): on these rows no part alone is better.",
+        f"The threshold {threshold:.2f} is the hundredth with the highest F1 of the label on the same rows.",
+    ]
+
+
+def _importances(
+    contract: Contract, trained: TrainedAttrition, rows: _Rows, process: FreshProcess, seed: int
+) -> dict[str, float]:
+    """Raw input -> what the log loss of six months grows without it, on some of the checked rows."""
+    count = len(rows.target_checked)
+    some = np.sort(np.random.default_rng(seed).permutation(count)[:_IMPORTANCE_ROWS])
+    left = rows.target_checked[some] <= WITHIN[P6]
+
+    def loss(given: Tensors) -> float:
+        return float(measures.log_losses(trained.asked(given, process)[P6], left).mean())
+
+    return importance.permutation(contract, _at(rows.tensors_checked, some), loss, seed)
 
 
 def _threshold(p: NDArray[np.float32], left: NDArray[np.bool_]) -> np.float32:
@@ -161,12 +175,10 @@ def _threshold(p: NDArray[np.float32], left: NDArray[np.bool_]) -> np.float32:
     return np.float32(grid[int(np.argmax(found))])
 
 
-def _learnt(
-    rows: _Rows, used: tuple[int, ...], tensors_held: Tensors, seed: int, sizes: Sizes, process: FreshProcess
-) -> NDArray[np.float32]:
+def _learnt(rows: _Rows, tensors_held: Tensors, seed: int, sizes: Sizes, process: FreshProcess) -> NDArray[np.float32]:
     """`probability_6m` of held-out rows after the same training on other rows."""
     parts = _train(rows, seed, sizes, process)
-    joint = joined.join(parts.scores(rows.tensors_checked, process), rows.target_checked, used)
+    joint = joined.join(parts.scores(rows.tensors_checked, process), rows.target_checked, VARIANTS[BLEND])
     return joint.probabilities(parts.scores(tensors_held, process))[P6]
 
 

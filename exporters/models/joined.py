@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters.errors import DataError
 from exporters.fresh_process import FreshProcess
 from exporters.models import calibration, keras_network
 from exporters.models.blend import Blend
@@ -110,7 +111,13 @@ class TrainedAttrition:
 
 
 def fold(parts: Parts, joint: Joint, threshold: np.float32, months: int) -> TrainedAttrition:
-    """The joined model. Logistic regression is linear, as the wide part of the network is: the two become one."""
+    """The joined model. Logistic regression is linear, as the wide part of the network is: the two become one.
+
+    Raises DataError when no part has a weight, so that every answer would be the same.
+    """
+    silent = [name for name, weights in zip(WITHIN, joint.weights.T, strict=True) if not weights.any()]
+    if silent:
+        raise DataError(f"nothing in these rows tells {silent[0]} of people set apart: more rows or columns are needed")
     of_network, of_forest, of_linear = joint.weights
     network = replace(
         parts.network,

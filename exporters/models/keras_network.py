@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from exporters.models.network import WideDeep
 
 UNITS, HIDDEN = 48, 32
-BATCH, LEARNING_RATE, WIDE_PENALTY = 512, 6e-3, 1e-4
+SMALLEST_BATCH, BATCH, LEARNING_RATE, WIDE_PENALTY = 32, 512, 6e-3, 1e-4
 EPOCHS = 12
 HORIZONS = 2
 _ASKED = 4096  # rows at a time
@@ -29,10 +29,11 @@ def fit(
     """
     keras, tf = _libraries(seed)
     model = _model(keras, features.shape[1], history.shape[1:])
-    steps = epochs * -(-len(target) // BATCH)
+    batch = int(np.clip(len(target) // 128, SMALLEST_BATCH, BATCH))
+    steps = epochs * -(-len(target) // batch)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     model.compile(keras.optimizers.Adam(rate), lambda y, z: _loss(tf, y, z))
-    model.fit([features, history], target[:, None].astype(np.float32), epochs=epochs, batch_size=BATCH, verbose=0)
+    model.fit([features, history], target[:, None].astype(np.float32), epochs=epochs, batch_size=batch, verbose=0)
     weights = {layer.name: layer.get_weights() for layer in model.layers}
     return WideDeep(*weights["wide"], *weights["lstm"], *weights["hidden"], *weights["head"])
 

@@ -9,12 +9,14 @@ import pytest
 
 from exporters import cli
 from exporters.data import attrition as data
+from exporters.errors import DataError
 from exporters.fresh_process import FreshProcess
 from exporters.models import attrition, importance, joined
 from exporters.models.inputs import FEATURES, HISTORY, tensors
 from exporters.models.joined import LABEL, P3, P6
 from exporters.models.made import Made
 from exporters.publishing import export
+from exporters.quality import measures
 from serving.contract import ProbabilityOutput
 from tests.exporters.test_program import of_months
 
@@ -74,10 +76,40 @@ def test_held_out_people_are_others_and_later(leaving: Made):
 
 
 @pytest.mark.integration
-def test_why_it_was_chosen_is_said_with_intervals(leaving: Made):
-    assert leaving.published in leaving.notes[-1]
-    assert len(leaving.notes) == 2 * (len(attrition.RIVALS) + 1) + 1
-    assert all("95 % interval" in note for note in leaving.notes[:-1])
+def test_the_notes_hold_baselines_to_the_network_and_say_how_blend_and_threshold_came_about(leaving: Made):
+    against = [note for note in leaving.notes if "minus the network alone" in note]
+    assert len(against) == 2 * len(attrition.BASELINES)
+    assert all("95 % interval" in note for note in against)
+    assert "fitted on" in leaving.notes[-2]
+    assert "highest F1" in leaving.notes[-1]
+
+
+@pytest.mark.integration
+def test_the_learning_curve_counts_all_rows_that_had_a_say(leaving: Made):
+    (half, _), (whole, auc) = leaving.curve
+    assert half == pytest.approx(whole / 2, rel=0.1)
+    assert whole == leaving.contract.provenance.rows
+    left = leaving.held_out.target <= 1
+    assert auc == measures.auc(leaving.candidates[leaving.published][P6], left)
+
+
+@pytest.mark.unit
+def test_a_model_that_is_no_better_than_chance_says_so():
+    held_out = data.load(300, 5).table
+    noise = np.random.default_rng(0).random((2, len(held_out))).astype(np.float32) / 4
+    said = {name: {P3: noise[0], P6: noise[0] + noise[1]} for name in attrition.VARIANTS}
+    notes = attrition._notes(said, held_out, 0)
+    assert sum("must not be used" in note for note in notes) == 2
+    truth = held_out.true_probabilities.cumsum(axis=1).astype(np.float32)
+    good = {name: {P3: truth[:, 0], P6: truth[:, 1]} for name in attrition.VARIANTS}
+    assert not any("must not be used" in note for note in attrition._notes(good, held_out, 0))
+
+
+@pytest.mark.unit
+def test_parts_without_any_weight_are_refused():
+    nothing = joined.Joint(np.array([[0.0, 0.5]] + [[0.0, 0.0]] * 2, np.float32), np.zeros(2, np.float32))
+    with pytest.raises(DataError, match="nothing in these rows tells probability_3m"):
+        joined.fold(None, nothing, np.float32(0.5), 12)
 
 
 @pytest.mark.slow

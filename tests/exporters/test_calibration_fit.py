@@ -50,3 +50,13 @@ def test_sigmoid_and_softmax_do_not_overflow():
     with np.errstate(all="raise", under="ignore"):
         assert calibration.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
         assert calibration.softmax(np.array([[1e4, -1e4]])).tolist() == [[1.0, 0.0]]
+
+
+def test_on_a_few_rows_the_scores_are_nearly_taken_as_they_are():
+    random = np.random.default_rng(3)
+    scores = random.normal(size=(6, 3))
+    slope, shift = calibration.vector_scaling(scores, np.array([0, 0, 1, 1, 1, 0]))  # a class that is not there
+    assert slope == pytest.approx(1, abs=0.5)
+    assert np.abs(shift).max() < 0.5
+    weights = calibration.logistic_stack(scores[:, :2], np.array([True, False] * 3))
+    assert weights == pytest.approx([0.5, 0.5, 0], abs=0.3)

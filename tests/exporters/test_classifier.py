@@ -8,7 +8,7 @@ import pytest
 from exporters.data.dataset import Dataset
 from exporters.data.schema import Column
 from exporters.errors import DataError
-from exporters.models import classifier
+from exporters.models import classifier, parts
 from exporters.models.algorithms import ALGORITHMS
 from exporters.models.made import Made
 from exporters.quality import measures
@@ -70,3 +70,17 @@ def test_a_near_perfect_proxy_of_a_protected_attribute_is_no_input(dataset: Data
     assert "salutation" not in {raw.name for raw in made.contract.inputs}
     (reason,) = (one.reason for one in made.contract.left_out if one.name == "salutation")
     assert "proxy of 'gender'" in reason
+
+
+def test_every_class_is_learnt_from_and_calibrated_on_or_refused(dataset: Dataset):
+    table = dataset.table
+    keep = np.flatnonzero(table.target != 0)
+    rare = np.flatnonzero(table.target == 0)
+    owners = len(set(table.groups[rare[:8]].tolist()))
+    assert owners >= 4
+    few = table.rows(np.concatenate([keep, rare[:8]]))
+    apart = parts.set_apart(few, 0.2, 3)
+    assert (few.target[apart] == 0).sum() >= 2
+    assert (few.target[~apart] == 0).sum() >= 2
+    with pytest.raises(DataError, match="class 'A': got 3 training rows"):
+        parts.set_apart(table.rows(np.concatenate([keep, rare[:3]])), 0.2, 3)
