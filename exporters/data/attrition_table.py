@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.data import attrition_mapping as mappings
-from exporters.data import cells, meanings
+from exporters.data import cells, leaks, meanings
 from exporters.data import sheet as sheets
 from exporters.data.attrition_mapping import AttritionMapping
 from exporters.data.attrition_panel import CLASSES, HORIZON, WINDOW
@@ -74,7 +74,7 @@ def load(path: Path, mapping_path: Path | None) -> Dataset:
 def build(sheet: Sheet, mapping: AttritionMapping, path: Path) -> Dataset:
     """A dataset of all columns of `sheet`, read as `mapping` says, but for protected attributes and their proxies.
 
-    Raises DataError.
+    Raises DataError, also for an input that is known of leavers only.
     """
     meanings.check(mapping, mapping.of_rows, sheet, path)
     mapping = mappings.completed(mapping, sheet)
@@ -86,7 +86,8 @@ def build(sheet: Sheet, mapping: AttritionMapping, path: Path) -> Dataset:
         raise DataError("no input column is left: everything says what a row is or is left out")
     spell = _spell(sheet, mapping)
     marks = spell.marks()
-    table = _table(sheet, mapping, inputs, spell, marks)
+    rows = np.concatenate([spell.there(mark) for mark in marks])
+    table = _table(sheet, mapping, inputs, spell, rows)
     dataset = Dataset(
         title=mapping.title,
         table=table,
@@ -101,14 +102,13 @@ def build(sheet: Sheet, mapping: AttritionMapping, path: Path) -> Dataset:
         entity_type=mapping.entity_type,
         known_in_time=mapping.known_in_time,
     )
-    return without_proxies(dataset, mapping.columns)
+    dataset = without_proxies(dataset, mapping.columns)
+    leaks.check_leavers(dataset, spell.left[spell.person[rows]] != _NEVER)
+    return dataset
 
 
-def _table(
-    sheet: Sheet, mapping: AttritionMapping, inputs: tuple[Column, ...], spell: _Spell, marks: list[int]
-) -> Table:
-    """One row for each mark and employee then there."""
-    rows = np.concatenate([spell.there(mark) for mark in marks])
+def _table(sheet: Sheet, mapping: AttritionMapping, inputs: tuple[Column, ...], spell: _Spell, rows: Whole) -> Table:
+    """One row for each of `rows`: of each mark, everyone then there."""
     columns = {}
     for column in inputs:
         values = cells.inputs(column, sheet)

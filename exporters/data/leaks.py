@@ -1,6 +1,6 @@
 """Leaks: rows or months on both sides of a split, and inputs that tell the answer too well to be known in time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ TOO_GOOD = 0.98
 _ROWS = 20_000  # rows looked at, drawn from larger tables
 _LEAST = 10  # rows of a class and of the others, below which nothing is suspected
 _BY_CHANCE = 0.01  # training rows equal to a held-out one, beyond which two people may just be alike
-_NAMED = 3
+_LUCK = 1e-6  # how rarely chance alone may pick leavers only
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ def suspects(table: Table) -> list[Suspect]:
 
     A number counts by what is usual around it (so that no order is asked of it), a category by what is usual in it, a
     missing cell as a category of its own, a history by its most telling month. What is usual is taken from one half of
-    the rows and held to the other.
+    the groups and held to the other.
     """
     rng = np.random.default_rng(len(table))
     if len(table) > _ROWS:
         table = table.rows(np.sort(rng.choice(len(table), _ROWS, replace=False)))
-    half = rng.permutation(len(table)) % 2 == 0
+    names, owner = np.unique(table.groups, return_inverse=True)
+    half = (rng.permutation(len(names)) % 2 == 0)[owner]
     worst = [_worst(name, cells, table, half) for name, cells in table.columns.items()]
     found = [suspect for suspect in worst if suspect.area >= TOO_GOOD]
     return sorted(found, key=lambda suspect: -suspect.area)
@@ -70,13 +71,59 @@ def check_inputs(dataset: Dataset) -> None:
 
     Raises DataError naming the suspects, save those of which somebody has said that they are known in time.
     """
-    found = [suspect for suspect in suspects(dataset.table) if suspect.column not in dataset.known_in_time]
+    _refuse(_said(suspects(dataset.table)), dataset)
+
+
+def check_leavers(dataset: Dataset, ever: NDArray[np.bool_]) -> None:
+    """Refuse to learn from what is known of leavers only. Raises DataError as `check_inputs` does.
+
+    What stands in every row of a leaver hides among all months: at earlier ones who leaves much later counts as
+    staying. So inputs are held to who leaves at all, and in the newest month to who leaves within the horizon.
+
+    ever: whether the file knows a month of leaving, bool[n]. The last class of the table is that of staying.
+    """
+    table = dataset.table
+    months = table.attributes[MONTH]
+    newest = max(months.tolist())
+    soon = table.rows(months == newest)
+    within = f"leaves within {table.horizon} months of {newest}"
+    found = _of_leavers_only(table, ever)
+    found |= _said(suspects(_of_two(soon, soon.target < len(table.classes) - 1, within)))
+    found |= _said(suspects(_of_two(table, ever, "leaves at any time")))
+    _refuse(found, dataset)
+
+
+def _of_two(table: Table, truth: NDArray[np.bool_], tells: str) -> Table:
+    """The table with two classes: what is true of a row, and that it is not."""
+    return replace(table, target=np.where(truth, 0, 1), classes=(tells, f"not: {tells}"))
+
+
+def _of_leavers_only(table: Table, ever: NDArray[np.bool_]) -> dict[str, str]:
+    """Columns that have a cell for some leavers and for nobody else, more of them than can be chance -> a sentence."""
+    share = len(np.unique(table.groups[ever])) / len(np.unique(table.groups))
+    found = {}
+    for name, cells in table.columns.items():
+        known = cells != "" if cells.dtype.kind == "U" else ~np.isnan(cells)
+        known = known if known.ndim == 1 else known.any(axis=1)
+        people = len(np.unique(table.groups[known]))
+        if people >= _LEAST and ever[known].all() and share**people < _LUCK:
+            found[name] = f"{name!r} is known of {people} who leave and of nobody who stays"
+    return found
+
+
+def _said(found: list[Suspect]) -> dict[str, str]:
+    """Column -> a sentence."""
+    return {suspect.column: str(suspect) for suspect in found}
+
+
+def _refuse(suspected: dict[str, str], dataset: Dataset) -> None:
+    """Raise DataError naming the suspects of which nobody has said that they are known in time."""
+    found = {column: says for column, says in suspected.items() if column not in dataset.known_in_time}
     if found:
         raise DataError(
-            f"too good to be known in time: {'; '.join(map(str, found))}. Leave out what is known only with the "
-            "answer; if it is known before, name it in the mapping: known_in_time = "
-            f"[{', '.join(repr(suspect.column) for suspect in found)}]",
-            field=found[0].column,
+            f"too good to be known in time: {'; '.join(found.values())}. Leave out what is known only with the "
+            f"answer; if it is known before, name it in the mapping: known_in_time = [{', '.join(map(repr, found))}]",
+            field=next(iter(found)),
         )
 
 

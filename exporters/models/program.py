@@ -134,7 +134,10 @@ def _fit_number(column: Column, cells: Cells, standardized: bool) -> _Fitted:
 
 
 def _fit_history(column: Column, cells: Cells) -> _Fitted:
-    """Months float64[n, T]: each month scaled into the window, a missing one as the mean; summaries into the matrix."""
+    """Months float64[n, T]: each month scaled into the window, a missing one as the mean; summaries into the matrix.
+
+    A summary that no training row has is left out: a column may be recorded in few months of the year.
+    """
     name, clipped = column.name, f"{column.name}:clipped"
     low, high = float(np.nanmin(cells)), float(np.nanmax(cells))
     steps = [
@@ -147,6 +150,8 @@ def _fit_history(column: Column, cells: Cells) -> _Fitted:
         summary = f"{name}:{op}{''.join(f'{p:g}' for p in params)}"
         with np.errstate(all="ignore"):  # of no month at all
             values = OPERATIONS[op].reference(cells, *params)
+        if np.isnan(values).all():  # the months that it asks for are known of nobody
+            continue
         steps += [Step(op, summary, (clipped,), params), _filled(summary, summary, values)]
         steps.append(_scaled(f"{summary}:scaled", f"{summary}:filled", np.nan_to_num(values, nan=np.nanmedian(values))))
         features.append(f"{summary}:scaled")

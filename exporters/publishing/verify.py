@@ -14,7 +14,7 @@ from exporters.fresh_process import FreshProcess
 from exporters.models.inputs import graph_inputs, raw_rows
 from exporters.models.made import Tensors
 from exporters.progress import say
-from exporters.publishing import digests, publish
+from exporters.publishing import digests, papers, publish
 from serving.contract import Contract
 from serving.errors import EpmError
 from serving.features.program import Features, compile_program
@@ -72,6 +72,7 @@ def check(version: Path, process: FreshProcess) -> Outcome:
     try:
         contract = Contract.load(version / "contract.json")
         _check_names(version, contract)
+        papers.check(version, contract)
         return Outcome((), tuple(_check_answers(version, contract, process)))
     except EpmError as error:
         return Outcome((error.message,))

@@ -1,6 +1,7 @@
 """Measure the published models and write the figures into docs/models.md: `python -m loadtest.models`.
 
-Trains on a second generator as well, so it takes some minutes.
+Trains on a second generator as well, so it takes some minutes. Figures out of bounds are named when the page is
+written, and the exit status is 1.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from exporters.fresh_process import FreshProcess
 from exporters.progress import say
 from exporters.publishing import export, publish
 from loadtest import machine
-from loadtest.models import formats, nearness, page
+from loadtest.models import bounds, formats, nearness, page
 from serving.errors import EpmError
 
 SEED, UNSEEN = 7, 4_000_037
@@ -28,7 +29,7 @@ PEOPLE = {recipes.PERFORMANCE: 24_000, recipes.ATTRITION: 40_000}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0, or 1 with the reason on standard error."""
+    """0, or 1 with the reason on standard error: what went wrong, or the figures that are out of bounds."""
     parser = argparse.ArgumentParser(prog="python -m loadtest.models", description=__doc__)
     parser.add_argument("--model-repo", type=Path, default=Path("model_repo"))
     parser.add_argument("--results", type=Path, default=Path("loadtest/results/models.json"))
@@ -42,13 +43,16 @@ def main(arguments: list[str] | None = None) -> int:
             figures = measure(options.model_repo)
             options.results.parent.mkdir(parents=True, exist_ok=True)
             options.results.write_text(json.dumps(figures, indent=1) + "\n")
-        section = page.section(json.loads(options.results.read_text()))
-        options.page.write_text(page.replaced(text, section), "utf-8")
+        figures = json.loads(options.results.read_text())
+        options.page.write_text(page.replaced(text, page.section(figures)), "utf-8")
+        broken = bounds.broken(figures)
     except (EpmError, OSError, ValueError) as error:
         print(f"models: {error}", file=sys.stderr)
         return 1
     print(f"{options.results}\n{options.page}")
-    return 0
+    for sentence in broken:
+        print(f"models: out of bounds: {sentence}", file=sys.stderr)
+    return int(bool(broken))
 
 
 def measure(repository: Path) -> dict[str, Any]:

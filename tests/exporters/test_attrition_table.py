@@ -1,5 +1,7 @@
 """Somebody's own file of who left: the rows of the generator come back, and what contradicts itself is refused."""
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -193,11 +195,68 @@ def test_columns_that_the_file_lacks_are_no_inputs_and_are_named(read, capsys):
     assert line.endswith(f"no inputs of this model: {', '.join(absent)}")
 
 
-def test_a_file_can_be_split_forward_in_time_and_a_reason_for_leaving_is_found_out(read):
-    head, *lines = attrition.history_csv(300, 5).splitlines()
-    reasons = [f"{line},{'pay' if line.split(',')[-1] else ''}" for line in lines]
-    own = read([f"{head},why", *reasons], "[columns]\nwhy = { type = 'category' }\n")
+def test_a_file_can_be_split_forward_in_time(read):
+    own = read(attrition.history_csv(300, 5).splitlines())
     training, held_out = splits.split(own.table, 0.25, 7)
     leaks.check_split(own.table.rows(training), own.table.rows(held_out))
-    newest = own.table.rows(own.table.attributes["month"] == "2024-06")
-    assert [suspect.column for suspect in leaks.suspects(newest)] == ["why"]
+
+
+def with_column(name: str, cell: Callable[[str, str, str], str], employees: int = 300) -> list[str]:
+    """The file of the generator with one more column. cell: of employee, month and month of leaving."""
+    head, *lines = attrition.history_csv(employees, 5).splitlines()
+    split = [line.split(",") for line in lines]
+    return [f"{head},{name}", *(f"{','.join(of)},{cell(of[0], of[1], of[-1])}" for of in split)]
+
+
+def draw(*of: str) -> int:
+    """A number below 100 that seems to be random and is the same each time."""
+    return int.from_bytes(hashlib.sha256("".join(of).encode()).digest()[:4], "big") % 100
+
+
+def months_until(month: str, left: str) -> int:
+    return splits.month_number(left) - splits.month_number(month) if left else 99
+
+
+KNOWN_OF_LEAVERS = {
+    "a reason in every row of a leaver": lambda who, _, left: ("pay", "family", "offer")[draw(who) % 3] if left else "",
+    "a score in every row of a leaver": lambda who, _, left: str(draw(who)) if left else "",
+    "a gap in every row of a leaver": lambda _, month, left: "" if left else str(draw(month)),
+    "a score of every second leaver": lambda who, _, left: str(draw(who)) if left and draw(who) < 50 else "",
+    "a note in the last months only": lambda _, month, left: (
+        "on notice" if months_until(month, left) <= 6 else "at work"
+    ),
+}
+
+
+@pytest.mark.parametrize("leak", KNOWN_OF_LEAVERS)
+def test_what_is_known_of_leavers_only_is_refused_unless_somebody_says_that_it_is_known_in_time(read, leak):
+    lines = with_column("why", KNOWN_OF_LEAVERS[leak])
+    with pytest.raises(DataError, match="too good to be known in time: 'why' ") as refusal:
+        read(lines, "[columns]\nwhy = { required = false }\n")
+    assert refusal.value.field == "why"
+    assert "known_in_time = ['why']" in refusal.value.message
+    known = read(lines, "known_in_time = ['why']\n[columns]\nwhy = { required = false }\n")
+    assert "why" in known.table.columns
+
+
+def test_a_history_that_leavers_alone_have_is_refused(read):
+    lines = with_column("monthly_talks", lambda who, month, left: str(draw(who, month) % 4) if left else "")
+    with pytest.raises(DataError, match="'monthly_talks' "):
+        read(lines, "[columns]\nmonthly_talks = { type = 'history' }\n")
+
+
+HONEST = {
+    "warns of half of the leavers": lambda who, month, left: str(
+        draw(who, month) + 60 * (months_until(month, left) <= 6 and draw(who) < 50)
+    ),
+    "is the same in all rows of a person": lambda who, *_: str(int.from_bytes(who.encode()[-3:], "big")),
+    "a name of two or three people": lambda who, *_: f"team {int(who[-4:]) // 3}",
+    "is known of few people, some of them leavers": lambda who, *_: "warned" if draw(who) < 10 else "",
+    "is known of all in the first year only": lambda who, month, _: str(draw(who)) if month < "2023-01" else "",
+}
+
+
+@pytest.mark.parametrize("column", HONEST)
+def test_a_strong_column_that_is_honest_passes(read, column):
+    lines = with_column("extra", HONEST[column])
+    assert "extra" in read(lines, "[columns]\nextra = { required = false }\n").table.columns

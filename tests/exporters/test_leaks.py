@@ -134,6 +134,39 @@ def test_a_month_of_a_history_that_gives_the_answer_away_is_found(leavers, month
     assert found(planted(leavers, "monthly_hours", hours)) == {"monthly_hours"}
 
 
+def test_what_names_a_person_tells_nothing_of_an_answer_that_is_the_same_in_all_his_rows():
+    people = np.repeat(np.arange(100), 20)
+    left = np.random.default_rng(5).random(100) < 0.4
+    columns = {"person": np.array([f"p{number}" for number in range(100)])[people], "badge": people * 7.0}
+    table = Table(columns, left[people] * 1, ("stays", "leaves"), columns["person"])
+    assert leaks.suspects(table) == []
+
+
+def test_what_stands_in_every_row_of_a_leaver_hides_from_the_classes_and_not_from_leaving_at_all(leavers):
+    table = leavers.table
+    ever = np.isin(table.groups, table.groups[table.target < 2])
+    told = planted(leavers, "exit_score", ever + noise(len(table), 0.1))
+    leaks.check_inputs(told)
+    with pytest.raises(DataError, match="'exit_score' tells 'leaves at any time' with an area under the curve of"):
+        leaks.check_leavers(told, ever)
+    leaks.check_leavers(replace(told, known_in_time=("exit_score",)), ever)
+
+
+def test_an_input_that_tells_who_leaves_next_in_the_newest_month_alone_is_found(leavers):
+    table = leavers.table
+    newest = table.attributes["month"] == max(table.attributes["month"].tolist())
+    cells = np.where(newest, (table.target < 2) * 1.0, 0.0) + noise(len(table), 0.01)
+    told = planted(leavers, "notice", cells)
+    ever = np.isin(table.groups, table.groups[table.target < 2])
+    with pytest.raises(DataError, match="'notice' tells 'leaves within 6 months of 2024-06'"):
+        leaks.check_leavers(told, ever)
+
+
+def test_where_everyone_leaves_being_known_of_leavers_proves_nothing(leavers):
+    half = np.where(noise(len(leavers.table)) > 0, 1.0, np.nan)
+    leaks.check_leavers(planted(leavers, "half", half), np.ones(len(half), bool))
+
+
 def test_a_few_rows_prove_nothing(leavers):
     few = leavers.table.rows(np.arange(30))
     few.columns["code"] = few.target * 1.0

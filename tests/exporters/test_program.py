@@ -11,7 +11,7 @@ from exporters.data.splits import split
 from exporters.data.table import Table
 from exporters.errors import DataError
 from exporters.models import classifier, inputs, program
-from exporters.models.algorithms import ALGORITHMS
+from exporters.models.algorithms import ALGORITHMS, Algorithm
 from exporters.models.made import Made
 from exporters.public.cross_validation import NOWHERE
 from serving.contract import Contract, NumberInput, ProbabilityOutput, Text
@@ -54,7 +54,9 @@ def test_categories_have_a_slot_each_one_for_the_unknown_and_none_for_the_missin
     assert X[:, 1:].tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
 
 
-def test_the_program_knows_nothing_of_held_out_rows(dataset: Dataset):
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=lambda algorithm: algorithm.name)
+def test_the_program_knows_nothing_of_held_out_rows(dataset: Dataset, algorithm: Algorithm, monkeypatch):
+    monkeypatch.setattr(classifier, "ALGORITHMS", (algorithm,))  # held-out rows choose between the two
     training_rows, held_out = split(dataset.table, 0.25, 3)
     spoilt = {name: cells.copy() for name, cells in dataset.table.columns.items()}
     spoilt["hours"][held_out] = 167.0
@@ -162,6 +164,28 @@ def test_months_are_scaled_into_the_window_with_a_mask_and_summed_up_in_the_matr
     last3 = dict(zip(contract.program.features, made["features"][1], strict=True))["monthly:mean3:scaled"]
     means = cells[:, -3:].mean(axis=1)
     assert last3 == pytest.approx((cells[1, [9, 11]].mean() - means.mean()) / means.std(), abs=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("known", "absent"),
+    [
+        ([2], {"mean3", "mean6", "slope12"}),
+        ([2, 5], {"mean3", "mean6"}),
+        ([2, 5, 8, 11], set()),
+        ([11], {"slope12"}),
+    ],
+)
+def test_a_summary_that_no_training_row_has_is_left_out(known, absent):
+    random = np.random.default_rng(0)
+    cells = np.full((50, 12), np.nan)
+    cells[:, known] = random.gamma(2.0, 5.0, (50, len(known)))
+    contract = of_months(cells)
+    ever = {f"{op}{params[0]:g}" if params else op for op, params in program.SUMMARIES}
+    assert {name.split(":")[1] for name in contract.program.features if name.startswith("monthly")} == ever - absent
+    assert Contract.from_json(contract.to_json()) == contract
+    later = {"x": np.ones(2), "monthly": random.gamma(2.0, 5.0, (2, 12))}  # whatever comes, all of it is a number
+    assert all(np.isfinite(values).all() for values in inputs.tensors(contract, later).values())
 
 
 def test_numbers_for_a_network_have_mean_0_and_variance_1_in_training():

@@ -1,19 +1,24 @@
 """`epm-export verify` finds whatever is not as it was published, and says how far answers are from the golden rows."""
 
 import io
+import json
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from exporters import cli
+from exporters.errors import PublishError
 from exporters.formats import golden, onnx_graph
 from exporters.fresh_process import FreshProcess
-from exporters.publishing import digests, verify
-from serving.contract import Contract
+from exporters.publishing import digests, papers, verify
+from serving.contract import Contract, LeftOut
 from tests.exporters import random_models as models
 
 pytestmark = pytest.mark.integration
@@ -144,15 +149,114 @@ def test_one_changed_row_of_any_golden_array_is_found_even_with_new_digests(repo
         assert "1 of 256 rows" in problem
 
 
-def test_another_threshold_in_the_contract_is_found_even_with_new_digests(repository: Path, process: FreshProcess):
+@pytest.mark.parametrize("other", ["0.5", "0.3001", "0.30000004"])
+def test_another_threshold_in_the_contract_is_found_even_with_new_digests(repository: Path, process, other):
     version = repository / ATTRITION / "1"
     path = version / "contract.json"
-    path.write_text(path.read_text().replace(f'"threshold": {float(models.THRESHOLD)!r}', '"threshold": 0.5'))
+    path.write_text(path.read_text().replace(f'"threshold": {float(models.THRESHOLD)!r}', f'"threshold": {other}'))
+    reseal(version)
+    assert found(version, process) == [f"contract.json: the threshold is {other}, that of model.onnx 0.3"]
+
+
+def test_a_graph_that_is_not_one_or_has_no_threshold_is_blamed(repository: Path, process: FreshProcess):
+    version = repository / ATTRITION / "1"
+    graph = version / "model.onnx"
+    graph.write_bytes(onnx_graph.write(models.grader(), PERFORMANCE))
+    reseal(version)
+    assert found(version, process) == ["contract.json: the threshold is 0.3, that of model.onnx none"]
+    graph.write_bytes(b"not a graph")
     reseal(version)
     (problem,) = found(version, process)
-    assert re.match(
-        r"golden.npz: golden rows: \d+ of 256 rows have another label than the contract's threshold 0.5", problem
-    )
+    assert problem.startswith("model.onnx: ")
+
+
+def of_export(**figures: object) -> Callable[[dict[str, Any]], Any]:
+    """Changes what parity.json says of its last export."""
+    return lambda said: said["exports"][-1].update(figures)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda said: said.clear(), "Object missing required field `tolerance`"),
+        (lambda said: said.update(tolerance=1e-4), "tolerance 0.0001, expected at most 1e-05"),
+        (lambda said: said.update(tolerance=1e-12), "onnxruntime differs by "),
+        (lambda said: said["exports"].pop(), "tells of SavedModel (features), SavedModel (serving_default), onnxrun"),
+        (lambda said: said["exports"].append(said["exports"][0]), "tells of SavedModel (features), SavedModel (serv"),
+        (
+            lambda said: said["exports"].clear(),
+            "tells of nothing, expected onnxruntime, SavedModel (serving_default), ",
+        ),
+        (of_export(largest_difference=2e-5), "gateway differs by 2e-05, allowed 1e-05"),
+        (of_export(largest_difference=-1), "gateway differs by -1, allowed 1e-05"),
+        (of_export(largest_difference=None), "Expected `float`, got `null`"),
+        (of_export(rows=0), "gateway: 0 labels of 0 rows differ"),
+        (of_export(labels_that_differ=-1), "gateway: -1 labels of 512 rows differ"),
+    ],
+)
+def test_a_parity_file_that_does_not_hold_every_export_to_our_tolerance_is_refused(
+    repository, process, change, problem
+):
+    version = repository / ATTRITION / "1"
+    said = json.loads((version / "parity.json").read_text())
+    change(said)
+    (version / "parity.json").write_text(json.dumps(said))
+    reseal(version)
+    (found_problem,) = found(version, process)
+    assert found_problem.startswith(f"parity.json: {problem}")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
+def test_a_parity_file_that_is_none_is_refused(repository: Path, process: FreshProcess, content):
+    version = repository / PERFORMANCE / "1"
+    (version / "parity.json").write_bytes(content)
+    reseal(version)
+    (problem,) = found(version, process)
+    assert problem.startswith("parity.json: ")
+
+
+CARD = "# Card\n\n## Inputs\n\n- `tenure`: x\n\n## Left out\n\nOf it:\n\n{bullets}\n\n## Origin\n\n- data: `{data}`\n"
+BOTH = "- `gender`: protected\n- `age`: protected"
+
+
+@pytest.mark.parametrize(
+    ("card", "problem"),
+    [
+        (CARD.format(bullets=BOTH, data="5eed"), None),
+        ("nothing", "card.md: 'gender' is left out by the contract and not named under Left out"),
+        (
+            CARD.format(bullets="- `gender`: protected", data="5eed"),
+            "card.md: 'age' is left out by the contract and not named under Left out",
+        ),
+        (
+            CARD.format(bullets=f"{BOTH}\n- `id`: who it is", data="5eed"),
+            "contract.json: card.md names 'id' as left out, left_out does not",
+        ),
+        (
+            CARD.format(bullets=BOTH, data="0ther"),
+            "card.md: does not name the data of the contract's provenance: its sha256 is missing",
+        ),
+    ],
+)
+def test_a_card_that_says_other_than_its_contract_is_found(repository: Path, process: FreshProcess, card, problem):
+    version = repository / PERFORMANCE / "1"
+    contract = Contract.load(version / "contract.json")
+    left_out = (LeftOut("gender", "protected"), LeftOut("age", "protected"))
+    origin = msgspec.structs.replace(contract.provenance, data_sha256="5eed")
+    contract = msgspec.structs.replace(contract, left_out=left_out, provenance=origin)
+    (version / "contract.json").write_bytes(contract.to_json())
+    (version / "card.md").write_text(card)
+    reseal(version)
+    assert found(version, process) == ([] if problem is None else [problem])
+
+
+@pytest.mark.parametrize("model", [ATTRITION, PERFORMANCE])
+def test_contract_card_and_parity_of_the_committed_versions_agree_and_a_spoilt_one_is_found(model):
+    version = Path(__file__).resolve().parents[2] / "model_repo" / model / "1"
+    contract = Contract.load(version / "contract.json")
+    papers.check(version, contract)
+    with pytest.raises(PublishError, match=r"contract\.json: card\.md names 'gender' as left out, left_out does not"):
+        papers.check(version, msgspec.structs.replace(contract, left_out=()))
 
 
 def test_a_golden_row_that_the_contract_does_not_allow_is_named_with_its_column(repository: Path, process):
