@@ -45,7 +45,7 @@ def render(made: Made, dataset: Dataset, agreements: list[parity.Agreement], ext
         rivals.render(made, dataset, bootstrap),
         reliability.render(made),
         decision.render(made, bootstrap),
-        learning_curve.render(made),
+        learning_curve.render(made, dataset),
         group_figures.render(made, dataset, bootstrap),
         extra,
         _inputs(contract),

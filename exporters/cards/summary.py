@@ -12,6 +12,11 @@ SYNTHETIC = Text(
     "Trained on synthetic (invented) data: do not judge real people by it.",
     "本模型用合成（虚构）数据训练，不得用于评价真实员工。",
 )
+NO_OWNERS = Text(
+    "Nothing in the data says whose a row is: if the table has several rows a person, the same person may be in both "
+    "parts, and every figure then looks better and surer than it is.",
+    "数据未标明每一行属于谁：若同一员工有多行记录，则可能同时出现在训练与检验两部分，各项指标会偏乐观，区间会偏窄。",
+)
 LOW_COVERAGE = Text(
     "Look twice where an answer is marked `low_coverage`: too little was known of that person.",
     "标有 `low_coverage`（输入不足）的结果请谨慎对待：对该员工所知太少。",
@@ -61,7 +66,7 @@ _RULES_OF_PROBABILITIES = (
 
 def for_managers(made: Made, dataset: Dataset) -> str:
     """The summary on top of a card, in both languages."""
-    body = _of_classes(made) if classes_of(made.contract) else _of_probabilities(made)
+    body = _of_classes(made, dataset) if classes_of(made.contract) else _of_probabilities(made)
     warnings = [SYNTHETIC] if dataset.synthetic else []
     texts = [*warnings, *body, LOW_COVERAGE]
     english = " ".join(text.en for text in texts)
@@ -75,21 +80,23 @@ def rules(made: Made) -> list[Text]:
     return [*of_kind, *_RULES_ALWAYS]
 
 
-def _of_classes(made: Made) -> list[Text]:
+def _of_classes(made: Made, dataset: Dataset) -> list[Text]:
     contract, truth = made.contract, made.held_out.target
     said = made.candidates[made.published]
     predicted = np.stack([outcome.probability for outcome in outcomes(contract, made.held_out, said)], axis=1)
     hits = _of_100(float((predicted.argmax(axis=1) == truth).mean()))
     guessed = _of_100(float(np.bincount(truth).max() / len(truth)))
     names = made.held_out.classes
+    unseen, unseen_zh = ("people", "人员") if dataset.owners_known else ("rows", "记录")
     return [
         Text(
-            f"Suggests, from records of work, which of {', '.join(names)} fits ({contract.title.en}). Among people it "
-            f"has not seen it is right in {hits} of 100 cases; always saying the commonest would be right in "
+            f"Suggests, from records of work, which of {', '.join(names)} fits ({contract.title.en}). Among {unseen} "
+            f"it has not seen it is right in {hits} of 100 cases; always saying the commonest would be right in "
             f"{guessed}.",
-            f"根据工作记录建议{contract.title.zh}（{'、'.join(names)}）。对未参与训练的人员，"
+            f"根据工作记录建议{contract.title.zh}（{'、'.join(names)}）。对未参与训练的{unseen_zh}，"
             f"每 100 例约 {hits} 例正确；若一律给出最常见的类别，则约 {guessed} 例正确。",
         ),
+        *([] if dataset.owners_known else [NO_OWNERS]),
         _trust(made),
         SUGGESTS,
     ]

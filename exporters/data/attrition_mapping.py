@@ -4,7 +4,7 @@ from collections.abc import Mapping as Names
 from pathlib import Path
 from typing import ClassVar
 
-from exporters.data import meanings, schema
+from exporters.data import cells, meanings, schema
 from exporters.data.meanings import Meanings
 from exporters.data.schema import Column
 from exporters.data.sheet import Sheet
@@ -38,8 +38,13 @@ def load(path: Path) -> AttritionMapping:
 
 
 def completed(mapping: AttritionMapping, sheet: Sheet) -> AttritionMapping:
-    """The mapping with the schema's attributes and protected ones set apart."""
-    return meanings.set_apart(mapping, schema.LEFT_OUT, set(mapping.of_rows), sheet)
+    """The mapping with the schema's attributes and protected ones set apart.
+
+    Raises DataError for an input of which it cannot be inferred whether it is a number.
+    """
+    mapping = meanings.set_apart(mapping, schema.LEFT_OUT, set(mapping.of_rows), sheet)
+    cells.check_kinds(mapping, mapping.of_rows, sheet)
+    return mapping
 
 
 def of_schema(sheet: Sheet, where: Path) -> AttritionMapping:

@@ -31,6 +31,9 @@ class Dataset:
     """Inputs of which somebody has said that they are known before the answer, however well they tell it."""
     output: str = "grade"
     """What a class is called in answers."""
+    owners_known: bool = True
+    """Whether the groups of the table say whose each row is; without, each row is a group of its own, and rows of one
+    person may stand on both sides of a split."""
 
     def __post_init__(self) -> None:
         there = np.bincount(self.table.target, minlength=len(self.table.classes))

@@ -15,6 +15,7 @@ from exporters.progress import say
 from serving.contract import Text
 
 _MOST_GROUPS = 12
+_OLDEST = 120.0  # years
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,27 +116,37 @@ def check_names(known: Mapping[str, Column], needed: list[str], sheet: Sheet, wh
 def set_apart(said: Said, reasons: Mapping[str, str], mentioned: set[str | None], sheet: Sheet) -> Said:
     """The mapping with columns set apart that it does not mention: those of `reasons`, and protected attributes.
 
-    Protected attributes are known by their names and never inputs: a mapping that asks for one is refused with
-    DataError when the table is read.
+    Protected attributes are known by their names, gender also by its codes, and never inputs: a mapping that asks for
+    one is refused with DataError when the table is read.
     """
-    known = {name: protected.attribute(name) for name in sheet.columns}
+    known = {name: protected.known(name, texts) for name, texts in sheet.columns.items()}
     of_names = {name: protected.reason(attribute) for name, attribute in known.items() if attribute}
     of_sheet = of_names | {name: why for name, why in reasons.items() if name in sheet.columns}
     mentioned = {*mentioned, *said.left_out, *said.columns}
     apart = {name: why for name, why in of_sheet.items() if name not in mentioned}
-    return msgspec.structs.replace(said, left_out=said.left_out | apart, groups=said.groups | _compared(apart, sheet))
+    return msgspec.structs.replace(
+        said, left_out=said.left_out | apart, groups=said.groups | _compared(apart, known, sheet)
+    )
 
 
-def _compared(apart: dict[str, str], sheet: Sheet) -> dict[str, tuple[float, ...]]:
-    """Which of the columns set apart the card compares groups by: ages by bands, the others where groups are few."""
+def _compared(apart: Mapping[str, str], known: Mapping[str, str], sheet: Sheet) -> dict[str, tuple[float, ...]]:
+    """Which of the columns set apart the card compares groups by: ages by bands, the others where groups are few.
+
+    known: column -> protected attribute, or empty.
+    """
     groups: dict[str, tuple[float, ...]] = {}
     for name in apart:
-        attribute, texts = protected.attribute(name), sheet.columns[name]
-        if attribute == "age" and sheets.all_numbers(texts):
+        attribute, texts = known[name], sheet.columns[name]
+        if attribute == "age" and _in_years(texts):
             groups[name] = schema.AGE_BANDS
         elif attribute not in ("", "age") and len(set(texts)) <= _MOST_GROUPS:
             groups[name] = ()
     return groups
+
+
+def _in_years(texts: list[str]) -> bool:
+    """Whether cells of an age are years of life: no years of birth, months or codes."""
+    return sheets.all_numbers(texts) and max(float(text) for text in texts if text) <= _OLDEST
 
 
 def _inherited(said: ColumnMeaning, known: Column) -> ColumnMeaning:

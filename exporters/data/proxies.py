@@ -19,7 +19,9 @@ _ROWS = 20_000  # rows looked at, drawn from larger tables
 
 
 def without_proxies(dataset: Dataset, named: Collection[str] = ()) -> Dataset:
-    """The dataset without inputs that are protected attributes by name or near-perfect proxies of one in the data.
+    """The dataset without inputs that are protected attributes, or near-perfect proxies of one in the data.
+
+    Protected attributes are known by their names, gender also by its codes.
 
     They become attributes and stand in `left_out` with the reason. named: inputs that somebody asked for by name.
     Raises DataError where one of these would have to go, and when no input is left.
@@ -29,7 +31,7 @@ def without_proxies(dataset: Dataset, named: Collection[str] = ()) -> Dataset:
     guarded = {
         name: attributes[name]
         for name, why in {**dataset.left_out, **apart}.items()
-        if name in attributes and (why.startswith("protected attribute") or protected.attribute(name))
+        if name in attributes and (why.startswith("protected attribute") or _meant(name, attributes[name]))
     }
     apart |= _near(dataset, apart, guarded)
     for name in named:
@@ -79,8 +81,14 @@ def closeness(cells: Cells, attribute: Cells) -> tuple[float, str]:
 
 
 def _by_name(dataset: Dataset) -> dict[str, str]:
-    meant = {column.name: protected.attribute(column.name) for column in dataset.inputs}
+    """Inputs that are protected attributes themselves -> the reason."""
+    meant = {column.name: _meant(column.name, dataset.table.columns[column.name]) for column in dataset.inputs}
     return {name: protected.reason(attribute) for name, attribute in meant.items() if attribute}
+
+
+def _meant(name: str, cells: Cells) -> str:
+    """The protected attribute that a column is, by its name or its cells; empty for any other."""
+    return protected.known(name, np.unique(cells).tolist() if cells.dtype.kind == "U" else ())
 
 
 def _near(dataset: Dataset, apart: dict[str, str], guarded: dict[str, Cells]) -> dict[str, str]:

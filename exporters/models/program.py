@@ -174,7 +174,7 @@ def _fit_category(column: Column, cells: Cells) -> _Fitted:
     if len(categories) > MOST_CATEGORIES:
         raise DataError(
             f"column {column.name!r}: got {len(categories)} different texts, expected at most {MOST_CATEGORIES}; "
-            "leave it out, or name it as the id",
+            "leave it out, or, if it tells whose a row is, name it as the id",
             field=column.name,
         )
     slots = [*(f"{column.name}={category}" for category in categories), f"{column.name}:unknown"]

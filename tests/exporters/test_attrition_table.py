@@ -188,6 +188,14 @@ def test_a_mapping_with_a_slip_of_the_pen_is_refused(read, mapping, says):
         read(table(), mapping)
 
 
+def test_a_column_of_numbers_but_for_a_cell_is_refused_where_its_kind_is_inferred(read):
+    head, *lines = table()
+    named = [head.replace("tenure", "shoe_size"), *lines]
+    assert [column.kind for column in read(named, "").inputs] == ["number", "history"]
+    with pytest.raises(DataError, match="line 4, column 'shoe_size': got the text 'N/A', expected a number"):
+        read([*named[:3], named[3].replace(",0,", ",N/A,", 1), *named[4:]], "")
+
+
 def test_columns_that_the_file_lacks_are_no_inputs_and_are_named(read, capsys):
     assert [column.name for column in read(table()).inputs] == ["tenure", "monthly_hours"]
     (line,) = capsys.readouterr().err.splitlines()

@@ -171,6 +171,25 @@ def test_held_out_months_are_named(classes):
         assert said in rivals.render(made, replace(dataset, table=table), bootstrap)
 
 
+def test_without_owners_the_card_speaks_of_rows_and_says_that_people_may_be_in_both_parts(classes, of_classes):
+    made, dataset = classes
+    text = card.render(made, replace(dataset, owners_known=False), []).text
+    assert "No one in these rows" not in text
+    assert "draws of 1500 people" not in text
+    assert "on fewer people" not in text
+    assert "Among people" not in text
+    assert "None of these rows is a training row." in text
+    assert "draws of 1500 rows, each by itself" in text
+    assert "The same training on fewer rows" in text
+    assert "Among rows it has not seen" in text
+    for part in text.split("## What it is"):  # for managers, and where the figures stand
+        assert "the same person may be in both parts" in part
+    assert "同一员工有多行记录" in text
+    assert "the same person may be in both parts" not in of_classes.text
+    assert "No one in these rows is in the training rows." in of_classes.text
+    assert "draws of 1500 people with all their rows" in of_classes.text
+
+
 def test_a_flag_is_float32_at_or_above_the_threshold(horizons):
     """As the graph has it: 0.35 as float32 is less than 0.35, and still flagged."""
     made, _ = horizons

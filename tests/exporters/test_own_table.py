@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporters.data import own_table, schema, synthetic
+from exporters.data import own_table, schema, splits, synthetic
 from exporters.errors import DataError
 from exporters.models import classifier
 from tests.exporters.conftest import nans_agree
@@ -158,6 +158,8 @@ def test_a_class_with_a_single_row_is_refused(read):
         (("[groups]", "[gruops]"), "gruops"),
         (('2 = "high"', '2 = "low"'), "expected at least two"),
         (("[groups]\nsex = []", "[groups]\nteam = []"), "groups.team"),
+        (('id = "who"', 'id = "who"\nmonth = "weekly"'), "month: 'weekly' is the target, the id or an input as well"),
+        (('id = "who"', 'id = "who"\nmonth = "when"'), "no column 'when'"),
         (("high = 168", 'high = "168"'), "columns"),
         (("weekly = {", 'weekly = { type = "history",'), "columns.weekly.type: got history"),
         (('id = "who"', 'id = "who'), "mapping.toml"),
@@ -233,6 +235,99 @@ def test_the_schemas_identifiers_are_no_inputs_unless_the_mapping_asks_and_attri
     assert [column.name for column in asked.inputs] == ["employee", "hours", "department", "shoe_size"]
     assert asked.left_out == {"gender": "mine", "age": schema.LEFT_OUT["age"]}
     assert asked.groups == {"age": schema.AGE_BANDS}
+
+
+def test_rows_of_several_months_without_an_id_are_refused(read):
+    dated = PEOPLE.replace("employee,month,", "who,month,")
+    with pytest.raises(
+        DataError, match=r"column 'month': rows of 2 months, and nothing says whose .* as `id`"
+    ) as refusal:
+        read(dated, TARGET_ALONE)
+    assert refusal.value.field == "id"
+    with pytest.raises(DataError, match="column 'Period': rows of 2 months"):
+        read(dated.replace("month", "Period", 1), f'month = "Period"\n{TARGET_ALONE}')
+    with pytest.raises(DataError, match="rows of 2 months"):
+        read(
+            "hours,month,grade\n40,2024-01,A\n41,2024-02,A\n38,2024-01,B\n39,2024-02,B\n40,202402,C\n45,202401,C\n",
+            None,
+        )
+    assert read(dated, f'id = "who"\n{TARGET_ALONE}').owners_known
+
+
+def test_rows_of_one_month_without_an_id_may_be_of_anyone(read):
+    dated = PEOPLE.replace("employee,month,", "badge,month,").replace("2024-02", "202401")
+    dataset = read(dated, TARGET_ALONE)
+    assert not dataset.owners_known
+    assert len(set(dataset.table.groups.tolist())) == len(dataset.table)
+    assert not read("hours,quality,grade\n40,3,A\n41,,A\n38,2,B\n39,4,B\n40,1,C\n45,2,C\n", None).owners_known
+    assert read(PEOPLE, TARGET_ALONE).owners_known
+
+
+def test_the_mapping_names_the_month_by_which_the_split_goes_forward_in_time(read):
+    months = [f"{2023 + n // 12}{n % 12 + 1:02d}" for n in range(24)]
+    lines = [f"p{n % 40},{months[n % 24]},{35 + n % 7},{1 + n % 2}" for n in range(960)]
+    table = "\n".join(["who,Period,weekly,rating", *lines])
+    dataset = read(table, f'id = "who"\nmonth = "Period"\n{TARGET_ALONE}')
+    assert [column.name for column in dataset.inputs] == ["weekly"]
+    assert "Period" in dataset.left_out
+    assert set(dataset.table.attributes["month"]) == {f"{month[:4]}-{month[4:]}" for month in months}
+    training, held_out = (dataset.table.rows(mask) for mask in splits.split(dataset.table, 0.25, 1))
+    assert max(training.attributes["month"]) < min(held_out.attributes["month"])
+    assert not set(training.groups) & set(held_out.groups)
+    with pytest.raises(DataError, match="line 3, column 'Period': got the text 'May', expected a month as in 2024-06"):
+        read(table.replace("202302", "May", 1), f'id = "who"\nmonth = "Period"\n{TARGET_ALONE}')
+
+
+def _column(cells: list[str]) -> str:
+    """A table with a column "x" of these cells."""
+    return "\n".join(["who,weekly,x,rating", *(f'p{n},{n},"{cell}",{1 + n % 2}' for n, cell in enumerate(cells))])
+
+
+@pytest.mark.parametrize("odd", ["N/A", "45%", "52,310", "none", "2024-06-28"])
+def test_a_column_of_numbers_but_for_a_few_cells_is_refused_where_it_is_none(read, odd):
+    cells = [str(n) for n in range(18)] + ["", odd, odd]
+    mapping = f'id = "who"\n{TARGET_ALONE}'
+    with pytest.raises(DataError) as refusal:
+        read(_column(cells), mapping)
+    assert f"line 21, column 'x': got the text '{odd}', expected a number" in refusal.value.message
+    assert 'type = "category"' in refusal.value.message
+    assert read(_column(cells), f'{mapping}[columns]\nx = {{ type = "category" }}\n').inputs[1].kind == "category"
+
+
+def test_categories_some_of_which_are_numbers_stay_categories(read):
+    cells = [str(n) for n in range(17)] + ["", "N/A", "none"]  # 17 of 19
+    assert read(_column(cells), f'id = "who"\n{TARGET_ALONE}').inputs[1].kind == "category"
+
+
+@pytest.mark.parametrize("texts", [["45%", "50%"], ["52,310", "1,200.50"], ["$40", "€50"]])
+def test_numbers_as_people_write_them_are_refused_as_such(read, texts):
+    with pytest.raises(DataError, match=r"line 2, column 'x': got the text .*, expected a number, as 20 of 20 cells"):
+        read(_column(texts * 10), f'id = "who"\n{TARGET_ALONE}')
+
+
+@pytest.mark.parametrize("texts", [["2024-06-28", "2023-01-02"], ["28.06.2024", "02.01.2023"], ["E001", "E002"]])
+def test_dates_and_codes_stay_categories(read, texts):
+    assert read(_column(texts * 10), f'id = "who"\n{TARGET_ALONE}').inputs[1].kind == "category"
+
+
+def test_a_column_that_is_no_input_may_hold_anything(read):
+    cells = [str(n) for n in range(19)] + ["N/A"]
+    mapping = f'id = "who"\n{TARGET_ALONE}[left_out]\nx = "mine"\n'
+    assert read(_column(cells), mapping).table.attributes["x"][-1] == "N/A"
+
+
+@pytest.mark.parametrize("text", ["1e39", "-3.5e38"])
+def test_a_number_that_models_cannot_hold_is_refused_with_its_line(read, text):
+    with pytest.raises(DataError, match=r"line 4, column 'x': got the text .*, expected a number no further from 0"):
+        read(_column(["1", "3e38", text, "2"]), f'id = "who"\n{TARGET_ALONE}')
+
+
+def test_gender_is_known_by_its_codes_and_compared_and_years_of_birth_are_no_bands_of_age(read):
+    table = PEOPLE.replace("gender,age,", "code,YOB,").replace(",29,", ",1990,").replace(",35,", ",1980,")
+    dataset = read(table, TARGET_ALONE)
+    assert dataset.left_out["code"] == "protected attribute (gender, by its values)"
+    assert dataset.left_out["YOB"] == "protected attribute (age)"
+    assert dataset.groups == {"code": ()}
 
 
 def test_a_mapping_that_asks_for_a_protected_attribute_is_refused(read):

@@ -31,9 +31,22 @@ def with_input(dataset: Dataset, name: str, cells: Cells) -> Dataset:
 @pytest.mark.parametrize(
     ("name", "attribute"),
     [
-        *((name, "gender") for name in ("Gender", "sex", "GenderID", "SEX", "性别", "员工性别")),
+        *((name, "gender") for name in ("Gender", "sex", "GenderID", "SEX", "性别", "员工性别", "female", "male")),
+        *(
+            (name, "gender")
+            for name in ("is_female", "IsMale", "is_man", "性別", "男女", "是否女", "Salutation", "称谓")
+        ),
         *((name, "age") for name in ("Age", "employee_age", "AgeBand", "DateOfBirth", "DOB", "birth_year", "出生日期")),
+        *((name, "age") for name in ("年齡", "岁数", "入职岁数", "YOB", "D.O.B.", "empage", "agegroup", "AgeBucket")),
+        *((name, "age") for name in ("age_cat", "Age_Months", "age_when_hired", "AgeAtJoining", "Average_Age")),
+        *((name, "age") for name in ("age_at_contract_start", "CompanyEmployeeAge", "Age (in years)", "age_sq")),
         *((name, "marital status") for name in ("MaritalStatus", "maritalstatus", "is_married", "婚姻状况")),
+        *((name, "marital status") for name in ("Single", "is_single", "婚", "婚否", "civil_status")),
+        *((name, "ethnicity") for name in ("minority", "mother_tongue")),
+        *((name, "race") for name in ("skin_color", "SkinColour", "is_black")),
+        *((name, "nationality") for name in ("Country of birth", "CountryOfBirth", "birthplace", "籍贯", "出生地")),
+        *((name, "identity number") for name in ("身份证号", "id_card", "NationalID")),
+        *((name, "political affiliation") for name in ("党员", "是否党员", "party_member")),
         ("HispanicLatino", "ethnicity"),
         ("民族", "ethnicity"),
         ("RaceDesc", "race"),
@@ -64,10 +77,54 @@ def test_protected_attributes_are_known_by_their_names(name, attribute):
         "司龄",
         "工龄",
         "EmpJobRole",
+        *("wages", "Percentage", "page", "manage", "language", "mileage", "MileAge", "storage", "package", "coverage"),
+        *("engagement", "stage", "message", "leverage", "agency", "agenda", "teenage", "management", "storage_at_home"),
+        *("single_sign_on", "SingleSource", "black_belt", "whiteboard", "man_hours", "ms_teams_calls", "mr_count"),
+        *("account_age", "AgeOfAccount", "account_age_at_month_end", "TeamAge", "company_age", "EquipmentAge"),
+        *("contract_age", "ticketAgeDays", "job_age", "tenure_age", "employee_account_age", "账户年龄", "设备使用年龄"),
+        *("hours", "tenure", "job_title", "third_party", "party_size", "Sussex", "子女数", "岁末奖金", "年限"),
     ],
 )
 def test_names_that_only_look_like_them_are_not(name):
     assert protected.attribute(name) == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_gender"),
+    [
+        (["M", "F", ""], True),
+        (["f", "m", "x"], True),
+        (["Male", "FEMALE", "Prefer not to say"], True),
+        (["男", "女", "未知"], True),
+        (["Mr.", "Ms.", "Mrs.", "Dr."], True),
+        (["S", "M", "L"], False),
+        (["M"], False),
+        (["M", "F", "T"], False),
+        (["yes", "no", ""], False),
+        (["", ""], False),
+    ],
+)
+def test_gender_is_known_by_a_pair_of_its_codes(texts, is_gender):
+    assert protected.gender_codes(texts) is is_gender
+    assert protected.known("code", texts) == ("gender, by its values" if is_gender else "")
+
+
+def test_an_input_that_holds_codes_of_gender_becomes_an_attribute_whatever_its_name(graded):
+    codes = np.array(["M", "F"])[np.arange(len(graded.table)) % 2]  # nothing to do with the gender in the table
+    dataset = with_input(graded, "code", codes)
+    clean = proxies.without_proxies(dataset)
+    assert clean.inputs == graded.inputs
+    assert clean.left_out["code"] == "protected attribute (gender, by its values)"
+    with pytest.raises(DataError, match="column 'code': asked for as an input, but it is a protected attribute"):
+        proxies.without_proxies(dataset, ["code"])
+
+
+def test_an_attribute_left_out_under_another_reason_guards_by_its_codes(graded):
+    codes = np.array(["M", "F"])[np.arange(len(graded.table)) % 2]
+    table = replace(graded.table, attributes={**graded.table.attributes, "code": codes})
+    dataset = replace(graded, table=table, left_out={**graded.left_out, "code": "not wanted"})
+    clean = proxies.without_proxies(with_input(dataset, "x", np.where(codes == "M", 1.0, 2.0)))
+    assert clean.left_out["x"].startswith("near-perfect proxy of 'code'")
 
 
 def test_ordinary_inputs_stay(graded):
@@ -83,10 +140,10 @@ def test_an_input_that_bears_a_protected_name_becomes_an_attribute(graded):
     assert "Nationality" not in clean.table.columns
 
 
-def _title(dataset: Dataset) -> Cells:
-    """Mr or Ms, but for one in a hundred."""
+def _club(dataset: Dataset) -> Cells:
+    """A club of men and one of women, but for one in a hundred."""
     wrong = np.arange(len(dataset.table)) % 100 == 0
-    return np.where((dataset.table.attributes["gender"] == "male") ^ wrong, "Mr", "Ms")
+    return np.where((dataset.table.attributes["gender"] == "male") ^ wrong, "rugby", "netball")
 
 
 def _code(dataset: Dataset) -> Cells:
@@ -112,7 +169,7 @@ def _height(dataset: Dataset) -> Cells:
 @pytest.mark.parametrize(
     ("make", "of", "measure"),
     [
-        (_title, "gender", "Cramer's V"),
+        (_club, "gender", "Cramer's V"),
         (_code, "gender", ""),
         (_retirement, "age", "rank correlation"),
         (_cohort, "age", "correlation ratio"),
@@ -146,22 +203,22 @@ def test_what_is_only_related_to_an_attribute_stays(graded):
 
 
 def test_a_proxy_that_was_asked_for_by_name_is_refused(graded):
-    dataset = with_input(graded, "title", _title(graded))
+    dataset = with_input(graded, "club", _club(graded))
     with pytest.raises(
-        DataError, match="column 'title': asked for as an input, but it is a near-perfect proxy of 'gender'"
+        DataError, match="column 'club': asked for as an input, but it is a near-perfect proxy of 'gender'"
     ):
-        proxies.without_proxies(dataset, ["hours", "title"])
+        proxies.without_proxies(dataset, ["hours", "club"])
 
 
 def test_a_table_of_proxies_alone_is_refused(graded):
-    table = replace(graded.table, columns={"title": _title(graded)})
-    alone = replace(graded, table=table, inputs=(Column("title", "category", Text("title", "称谓")),))
+    table = replace(graded.table, columns={"club": _club(graded)})
+    alone = replace(graded, table=table, inputs=(Column("club", "category", Text("club", "俱乐部")),))
     with pytest.raises(DataError, match="no input column is left"):
         proxies.without_proxies(alone)
 
 
 def test_a_few_rows_conclude_nothing(graded):
-    few = with_input(graded, "title", _title(graded))
+    few = with_input(graded, "club", _club(graded))
     few = replace(few, table=few.table.rows(np.flatnonzero(few.table.target >= 0)[:29]))
     assert proxies.without_proxies(few).inputs == few.inputs
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from exporters.cards import comparison, markdown
 from exporters.cards.outcomes import classes_of
+from exporters.cards.summary import NO_OWNERS
 from exporters.data.dataset import Dataset
 from exporters.models.made import Made
 from exporters.quality.intervals import DRAWS, Bootstrap
@@ -25,7 +26,7 @@ def render(made: Made, dataset: Dataset, bootstrap: Bootstrap) -> str:
     )
     parts = [
         f"## Quality on {len(made.held_out)} held-out rows",
-        f"{_who(made, dataset)} In brackets: {_interval_note(made)}",
+        f"{_who(made, dataset)} In brackets: {_interval_note(made, dataset)}",
         table,
         "### Differences to the published model",
         "Candidate minus published, on the same draws: an interval that does not hold 0 is more than chance. For "
@@ -40,19 +41,24 @@ def render(made: Made, dataset: Dataset, bootstrap: Bootstrap) -> str:
 
 def _who(made: Made, dataset: Dataset) -> str:
     """Whose rows these are, and of when."""
+    whose = (
+        "No one in these rows is in the training rows."
+        if dataset.owners_known
+        else f"None of these rows is a training row. {NO_OWNERS.en}"
+    )
     if MONTH not in made.held_out.attributes:
-        return "No one in these rows is in the training rows."
+        return whose
     months = np.unique(made.held_out.attributes[MONTH])
     others = np.setdiff1d(dataset.table.attributes[MONTH], months)
     later = ", later than all months trained on" if len(others) and others[-1] < months[0] else ""
     when = months[0] if len(months) == 1 else f"{months[0]} to {months[-1]}"
-    return f"No one in these rows is in the training rows. They are of {when}{later}."
+    return f"{whose} They are of {when}{later}."
 
 
-def _interval_note(made: Made) -> str:
+def _interval_note(made: Made, dataset: Dataset) -> str:
+    drawn = "people with all their rows" if dataset.owners_known else "rows, each by itself"
     return (
-        f"95 % intervals from {DRAWS} draws of {len(np.unique(made.held_out.groups))} people with all their rows "
-        "(percentile bootstrap)."
+        f"95 % intervals from {DRAWS} draws of {len(np.unique(made.held_out.groups))} {drawn} (percentile bootstrap)."
     )
 
 
