@@ -65,10 +65,10 @@ def test_a_column_that_knows_the_answer_is_refused(dataset: Dataset):
 
 
 def test_a_near_perfect_proxy_of_a_protected_attribute_is_no_input(dataset: Dataset):
-    title = np.where(dataset.table.attributes["gender"] == "female", "Ms", "Mr")
-    made = classifier.make("m", with_column(dataset, "salutation", title), 3, 4)
-    assert "salutation" not in {raw.name for raw in made.contract.inputs}
-    (reason,) = (one.reason for one in made.contract.left_out if one.name == "salutation")
+    club = np.where(dataset.table.attributes["gender"] == "female", "netball", "football")
+    made = classifier.make("m", with_column(dataset, "club", club), 3, 4)
+    assert "club" not in {raw.name for raw in made.contract.inputs}
+    (reason,) = (one.reason for one in made.contract.left_out if one.name == "club")
     assert "proxy of 'gender'" in reason
 
 

@@ -233,3 +233,19 @@ def test_regress_gives_six_months_and_classify_both(at: Running) -> None:
     assert {one.label: one.score for one in classes} == {
         name: expected[name][0] for name in ("probability_3m", "probability_6m")
     }
+
+
+def test_the_sample_of_months_is_scored(at: Running) -> None:
+    sample = REPOSITORY.parent / "examples" / "months.csv"
+    done = epm(
+        "predict", sample, "--model", "attrition_model", "--month", "month", "--id", "employee",
+        "--address", at.grpc, "--format", "csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    header, *lines = table_of(done.stdout)
+    assert header[0] == "employee"
+    assert len({line[0] for line in lines}) == len(lines) == 200
+
+
+def table_of(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
