@@ -103,7 +103,7 @@ def _folds(dataset: Dataset) -> list[_Fold]:
 
 def _scores(fold: _Fold, algorithms: tuple[Algorithm, ...], scores: tuple[str, ...]) -> NDArray[np.float64]:
     """float64[algorithms, scores] of one fold."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     found = []
     with threadpool_limits(1):  # sums in one order; and on matrices this small, threads wait more than they work

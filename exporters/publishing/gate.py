@@ -35,7 +35,7 @@ def gateway_answers(contract: Contract, files: dict[str, bytes], columns: Mappin
             served = load_version(folder, threads=1)
         except ContractError as error:
             raise ParityError(f"gateway: refuses the version: {error.message}") from error
-    parts = [_answer(served, {name: cells[rows] for name, cells in columns.items()}) for rows in _calls(columns)]
+    parts = [answer(served, {name: cells[rows] for name, cells in columns.items()}) for rows in _calls(columns)]
     return Answers("gateway", {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -48,11 +48,12 @@ def _calls(columns: Mapping[str, Cells]) -> Iterator[slice]:
             return
 
 
-def _answer(served: ServedModel, columns: Mapping[str, Cells]) -> dict[str, Any]:
-    """One call: texts come as lists, numbers as arrays."""
+def answer(served: ServedModel, columns: Mapping[str, Cells]) -> dict[str, Any]:
+    """What the gateway makes of n raw rows in one call, the graph's outputs by name. Raises ParityError."""
+    n = len(next(iter(columns.values())))
     cells = {name: values.tolist() if values.dtype.kind == "U" else values for name, values in columns.items()}
     try:
-        rows = served.schema.assemble(cells, max(_CALLS))
+        rows = served.schema.assemble(cells, n)
         served.schema.refuse_wrong(rows, served.schema.inspect(rows))
     except InvalidInput as error:  # its text tells the value, which may be somebody's
         raise ParityError(f"gateway: refuses a row: {error.field}: not what the contract allows") from None

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporters.cards.outcomes import outcomes, true_probabilities
-from exporters.data.table import Cells, Table
+from exporters.data.table import Table
+from exporters.publishing import gate
 from exporters.quality import measures
 from exporters.quality.calibration import expected_calibration_error
 from serving.repository.served import ServedModel
@@ -44,14 +45,7 @@ def measure(folder: Path, table: Table) -> dict[str, Any]:
 
 
 def _answers(served: ServedModel, table: Table) -> dict[str, NDArray[np.float32]]:
-    parts = []
-    for start in range(0, len(table), _CALL):
-        cells = {name: _sent(values[start : start + _CALL]) for name, values in table.columns.items()}
-        rows = served.schema.assemble(cells, _CALL)
-        served.schema.refuse_wrong(rows, served.schema.inspect(rows))
-        parts.append(served.backend.run(served.graph_tensors(served.program.run(rows))))
+    """Outputs of all rows, asked for in calls of a size that the gateway takes."""
+    calls = [slice(start, start + _CALL) for start in range(0, len(table), _CALL)]
+    parts = [gate.answer(served, {name: cells[rows] for name, cells in table.columns.items()}) for rows in calls]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _sent(cells: Cells) -> Any:
-    return cells.tolist() if cells.dtype.kind == "U" else cells
