@@ -25,8 +25,8 @@ def section(figures: dict[str, Any]) -> str:
         _formats(figures["published"]),
         "How near the published versions come to the best possible, answered by the gateway's features and backend, on "
         "generated people of another seed whom no training has seen. The gap is that to one who knows the true "
-        "probabilities; calibration error over 15 bins of equal mass. Grades depend on twelve complete months and their "
-        "order, of which `performance_model` sees one row: most of its gap cannot be closed.",
+        "probabilities; calibration error over 15 bins of equal mass. Grades depend on twelve complete months and "
+        "their order, of which `performance_model` sees one row: most of its gap cannot be closed.",
         _nearness({one["model"]: one["nearness"] for one in figures["published"]}),
         "The same procedure trained and judged on a second generator with other effects, on which nothing was tuned "
         f"(`{figures['second']['model']}`, never published):",
