@@ -78,22 +78,15 @@ def make(model: str, dataset: Dataset, seed: int, sizes: Sizes = Sizes()) -> Mad
         said = {name: joint.probabilities(of_held) for name, joint in joints.items()}
         say("; ".join(f"{name}: AUC {_auc(held_out.target, of[P6]):.4f}" for name, of in said.items()))
         weights = _importances(contract, trained, rows, process, seed)
-        curve = []
-        for fraction in FRACTIONS:
-            kept = split_groups(training.groups, fraction, seed + 1)
-            fewer = _rows(_at(tensors, kept), training.target[kept], checked[kept])
-            if min(np.bincount(part, minlength=3).min() for part in (fewer.target, fewer.target_checked)) < 2:
-                continue  # too few people to leave in every period
-            curve.append((int(kept.sum()), _auc(held_out.target, _learnt(fewer, tensors_held, seed, sizes, process))))
-            say(f"learning curve: {curve[-1][0]} rows, AUC {curve[-1][1]:.4f}")
-    curve.append((len(training), _auc(held_out.target, said[BLEND][P6])))
+        curve = _curve(training, tensors, checked, held_out, tensors_held, seed, sizes, process)
+    curve += ((len(training), _auc(held_out.target, said[BLEND][P6])),)
     contract = msgspec.structs.replace(
         program.weighed(contract, weights),
         outputs=(OUTPUTS[0], msgspec.structs.replace(OUTPUTS[1], threshold=float(threshold))),
         provenance=msgspec.structs.replace(origin, algorithm=BLEND, features_sha256=features_sha256(tensors)),
     )
     notes = (*_notes(said, held_out, seed), *_how(len(rows.target_checked), float(threshold)))
-    return Made(contract, trained, held_out, said, BLEND, tuple(curve), CURVE_SCORE, notes)
+    return Made(contract, trained, held_out, said, BLEND, curve, CURVE_SCORE, notes)
 
 
 def _rows(tensors: Tensors, target: NDArray[np.int64], checked: NDArray[np.bool_]) -> _Rows:
@@ -173,6 +166,28 @@ def _threshold(p: NDArray[np.float32], left: NDArray[np.bool_]) -> np.float32:
     grid = np.arange(1, 100, dtype=np.float32) / np.float32(100)
     found = [2 * (flagged := p >= at)[left].sum() / max(flagged.sum() + left.sum(), 1) for at in grid]
     return np.float32(grid[int(np.argmax(found))])
+
+
+def _curve(
+    training: Table,
+    tensors: Tensors,
+    checked: NDArray[np.bool_],
+    held_out: Table,
+    tensors_held: Tensors,
+    seed: int,
+    sizes: Sizes,
+    process: FreshProcess,
+) -> tuple[tuple[int, float], ...]:
+    """AUC of the same procedure with fewer people; sizes at which nobody leaves in some period are left out."""
+    points = []
+    for fraction in FRACTIONS:
+        kept = split_groups(training.groups, fraction, seed + 1)
+        fewer = _rows(_at(tensors, kept), training.target[kept], checked[kept])
+        if min(np.bincount(part, minlength=3).min() for part in (fewer.target, fewer.target_checked)) < 2:
+            continue
+        points.append((int(kept.sum()), _auc(held_out.target, _learnt(fewer, tensors_held, seed, sizes, process))))
+        say(f"learning curve: {points[-1][0]} rows, AUC {points[-1][1]:.4f}")
+    return tuple(points)
 
 
 def _learnt(rows: _Rows, tensors_held: Tensors, seed: int, sizes: Sizes, process: FreshProcess) -> NDArray[np.float32]:
