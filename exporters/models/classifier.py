@@ -93,7 +93,7 @@ def make(model: str, dataset: Dataset, seed: int, trees: int = 0) -> Made:
     published = max(forests, key=lambda name: _macro_f1(held_out, said[name]))
     linear = baselines.logistic_regression().fit(X, y)
     said[LINEAR] = linear.predict_proba(tensors_held[FEATURES]).astype(np.float32)
-    said[COMMONEST] = np.tile((np.bincount(y) / len(y)).astype(np.float32), (len(held_out), 1))
+    said[COMMONEST] = baselines.shares(y, len(held_out))
     trained = forests[published]
     curve = _curve(trained.algorithm, training, X, apart, held_out, tensors_held, seed, trees)
     curve += ((len(training), _macro_f1(held_out, said[published])),)

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+import sys
 import time
 
 import pytest
@@ -83,3 +85,18 @@ def test_describe_of_nothing_and_of_nobody_say_what_there_is(small_repository):
     done = epm("models", "describe", "nobody", "--model-repo", small_repository)
     assert done.returncode == 1
     assert "numbers, small" in done.stderr
+
+
+def test_a_command_ends_with_its_status_and_its_output_whatever_threads_are_left():
+    script = (
+        "import threading, time\n"
+        "from serving import cli\n"
+        "def main():\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n"  # as a client's thread that never ends
+        "    print('said', end='')\n"
+        "    return 3\n"
+        "cli.main = main\n"
+        "cli.command()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said", "")
