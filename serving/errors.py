@@ -64,6 +64,14 @@ class NotReady(EpmError):
     status = Status.UNAVAILABLE
 
 
+class BackendFailed(NotReady):
+    """A backend gives no answer, or a wrong one: another one may be asked."""
+
+
+class BackendRefused(BackendFailed):
+    """A backend answers that it cannot compute what it was given. Fewer rows, or another backend, may go well."""
+
+
 class Overloaded(EpmError):
     """A limit on work in progress is reached. Said at once; nothing is queued."""
 

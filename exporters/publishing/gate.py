@@ -57,4 +57,4 @@ def answer(served: ServedModel, columns: Mapping[str, Cells]) -> dict[str, Any]:
         served.schema.refuse_wrong(rows, served.schema.inspect(rows))
     except InvalidInput as error:  # its text tells the value, which may be somebody's
         raise ParityError(f"gateway: refuses a row: {error.field}: not what the contract allows") from None
-    return served.backend.run(served.graph_tensors(served.program.run(rows)))
+    return dict(served.backend.run(served.graph_tensors(served.program.run(rows))))

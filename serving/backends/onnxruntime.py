@@ -1,33 +1,43 @@
 """ONNX graphs executed in this process by onnxruntime."""
 
-from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from serving.errors import ContractError
+from serving.backends.backend import InProcess, Tensors
+from serving.errors import BackendRefused, ContractError
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(InProcess):
     """One loaded graph. `run` may be called from several threads at once."""
 
     name = "onnxruntime"
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        """model: a serialised ONNX graph; threads: intra-op threads of one call. Raises ContractError."""
+    def __init__(self, model: bytes, threads: int, device: str = "cpu") -> None:
+        """model: a serialised ONNX graph; threads: intra-op threads of one call.
+
+        device: cpu; cuda, or ContractError where this onnxruntime has no CUDA; auto: cuda where there is one. Raises
+        ContractError.
+        """
         import onnxruntime  # 60 MB and 0.2 s: only for who loads a model
 
+        cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        if device == "cuda" and not cuda:
+            raise ContractError("onnxruntime: this installation has no CUDA (it comes with onnxruntime-gpu)")
+        providers = ["CUDAExecutionProvider"] if cuda and device != "cpu" else []
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[*providers, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own, some straight below Exception
             raise ContractError(f"model.onnx: onnxruntime cannot load it: {error}") from error
-        self.inputs = {tensor.name: tuple(tensor.shape) for tensor in self._session.get_inputs()}
+        self.device = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
+        self.inputs: dict[str, tuple[Any, ...]] = {t.name: tuple(t.shape) for t in self._session.get_inputs()}
         self.outputs = [tensor.name for tensor in self._session.get_outputs()]
 
-    def run(self, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.generic]]:
+    def run(self, tensors: Tensors) -> Tensors:
         """Graph inputs by name, float32[n, ...] -> graph outputs by name, [n, ...]."""
-        return dict(zip(self.outputs, self._session.run(None, tensors), strict=True))
+        try:
+            return dict(zip(self.outputs, self._session.run(None, tensors), strict=True))
+        except Exception as error:  # as above
+            raise BackendRefused(f"onnxruntime: {type(error).__name__}") from error

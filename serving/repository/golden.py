@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.backends.backend import check_promised
 from serving.contract import ProbabilityOutput
 from serving.errors import ContractError, InvalidInput
 from serving.features.program import Features
@@ -44,28 +45,16 @@ def check_golden(served: ServedModel, path: Path) -> None:
         if got.shape != trained.shape or not np.allclose(got, trained, rtol=1e-6, atol=1e-6, equal_nan=True):
             raise ContractError("golden rows: this gateway's features differ from those the model was trained on")
     outputs = served.backend.run(served.graph_tensors(ours))
-    _check_promised(served, outputs, len(rows))
+    try:
+        check_promised(outputs, served.contract.graph_outputs(), len(rows))
+    except ContractError as error:
+        raise ContractError(f"golden rows: {error.message}") from error
     for name in served.graph_outputs:
         if name not in expected:
             raise ContractError(f"golden rows: no output {name}")
         _check_equal(served, name, outputs[name], expected)
     _check_threshold(served, outputs)
     served.margin(outputs)  # compiled now, not in the first call
-
-
-def _check_promised(served: ServedModel, outputs: Arrays, rows: int) -> None:
-    """Every output that answers are made of has the type and shape of the contract, and is a number in every place."""
-    for name, (kind, shape) in served.contract.graph_outputs().items():
-        got = outputs.get(name)
-        if got is None:
-            raise ContractError(f"output {name}: the graph has none")
-        if got.dtype != kind or got.shape != (rows, *shape):
-            raise ContractError(
-                f"output {name}: the graph gives {got.dtype}{list(got.shape)} for {rows} rows, "
-                f"contract.json says {kind}{[rows, *shape]}"
-            )
-        if not np.isfinite(got).all():
-            raise ContractError(f"golden rows: output {name} is no number in {int((~np.isfinite(got)).sum())} places")
 
 
 def _check_equal(served: ServedModel, name: str, got: NDArray[Any], expected: Arrays) -> None:

@@ -38,7 +38,7 @@ def promise(folder: Path, outputs: tuple) -> None:
 def test_other_classes_than_the_graph_has_are_refused(classes: tuple[str, ...], tmp_path: Path) -> None:
     promise(write_version(tmp_path), (ClassOutput(name="grade", title=text("grade"), classes=classes),))
     reason = scanned(tmp_path).models["small"].refused[1].reason
-    assert "output probabilities: the graph gives float32[64, 3] for 64 rows, contract.json says float32[64, " in reason
+    assert "output probabilities: got float32[64, 3] for 64 rows, contract.json says float32[64, " in reason
 
 
 def test_a_vector_with_other_names_than_the_graph_has_numbers_is_refused(tmp_path: Path) -> None:
