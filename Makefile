@@ -24,9 +24,10 @@ help:  ## this list
 	@$(UV) --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.test: .venv/.gateway requirements/test.txt
-	@echo "installing exporters, clients and test tools (TensorFlow is among them: half a gigabyte)"
+.venv/.test: .venv/.gateway requirements/test.txt requirements/triton.txt
+	@echo "installing exporters, clients, test tools and a real Triton (TensorFlow is among them: half a gigabyte)"
 	@$(UV) $(LOCK) requirements/test.txt
+	@$(UV) $(LOCK) requirements/triton.txt
 	@touch $@
 
 .PHONY: run
@@ -43,6 +44,11 @@ test: .venv/.test system-packages lint  ## lint, then all tests but those marked
 .PHONY: test-slow
 test-slow: .venv/.test system-packages  ## the tests marked slow
 	$(BIN)/python -m pytest -m slow
+
+.PHONY: conformance
+conformance: .venv/.test system-packages  ## hold a server of model_repo/ to its protocol: TARGET=host:port [PROTOCOL=tf_serving|triton]
+	CONFORMANCE_TARGET="$(TARGET)" CONFORMANCE_PROTOCOL="$(PROTOCOL)" CONFORMANCE_MODELS="$(MODELS)" \
+	  $(BIN)/python -m pytest tests/conformance/target
 
 .PHONY: system-packages
 system-packages:

@@ -90,7 +90,7 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
     from serving.settings import Settings
     from serving.telemetry.metrics import Metrics
 
-    repository = Repository(Path(model_repo), threads=1)
+    repository = Repository(Path(model_repo))
     repository.scan()
     served = repository.resolve(model)
     pipeline, stopping, instant = (
@@ -132,7 +132,7 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
     return [
         Stage("decode", lambda number: _decode_only(decode, work.bodies[number], Call(None))),
         Stage("rows, checks and features", features),
-        Stage("model", lambda number: served.backend.run(ready[number])),
+        Stage("model", lambda number: served.run(ready[number])),
         Stage(
             "margin, warnings, admission",
             lambda number: _result(pipeline.predict(served, inputs[number])),

@@ -209,6 +209,12 @@ def _facts_options(actions: "argparse._SubParsersAction[argparse.ArgumentParser]
             "list this machine's processes",
         )
         parser.set_defaults(run=run)
+    delete.add_argument(
+        "--flush-cache",
+        action="store_true",
+        help="drop all kept predictions, of everybody: without it those of the entity's present facts go at once, and "
+        "those of former ones, or of columns that a caller sent, when their time is over (EPM_CACHE_TTL_SECONDS)",
+    )
     for parser in (load, get, delete):
         parser.add_argument("--entity-type", default="employee", help="kind of entity (default %(default)s)")
         parser.add_argument(
@@ -297,7 +303,7 @@ def _facts_delete(options: argparse.Namespace) -> int:
     """Erase everything that is stored of an entity, in Redis and in all gateways. It is not asked twice."""
     client = _facts_client(options)
     for entity in _ids(options):
-        existed = client.delete(options.entity_type, entity)
+        existed = client.delete(options.entity_type, entity, options.flush_cache)
         print(f"{entity}: {'erased' if existed else 'nothing was stored'}")
     return 0
 

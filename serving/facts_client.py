@@ -58,9 +58,11 @@ class FactsClient:
         """What is stored of one entity. Raises NotFound."""
         return self._ask(self._stub.GetFacts, _about(v1.GetFactsRequest, entity_type, entity_id))
 
-    def delete(self, entity_type: str, entity_id: str) -> bool:
-        """Erase one entity; whether anything was stored."""
-        return self._ask(self._stub.DeleteEntity, _about(v1.DeleteEntityRequest, entity_type, entity_id)).existed
+    def delete(self, entity_type: str, entity_id: str, flush_cache: bool = False) -> bool:
+        """Erase one entity; whether anything was stored. flush_cache: drop all kept predictions as well."""
+        request = _about(v1.DeleteEntityRequest, entity_type, entity_id)
+        request.flush_cache = flush_cache
+        return self._ask(self._stub.DeleteEntity, request).existed
 
     def load(self, file: FactsFile, batch: int) -> Iterator[Loaded]:
         """Send a file; what became of it so far, after each segment.

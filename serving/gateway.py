@@ -6,10 +6,17 @@ Importing this is cheap: Numba, onnxruntime and aiohttp are imported when a gate
 import asyncio
 import logging
 import signal
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.backends.backend import Proof
+from serving.backends.remote import tf_serving, triton
+from serving.backends.remote.remote import RemoteBackend
+from serving.backends.remote.servers import Servers
+from serving.contract import Contract
 from serving.errors import SettingsError
+from serving.inference import Inferences
 from serving.listeners.defects import defect
 from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
@@ -18,8 +25,9 @@ from serving.protocols.epm import Epm
 from serving.protocols.features import FeatureService
 from serving.protocols.kserve import KServe
 from serving.protocols.tf_serving import TfServing
+from serving.repository.making import Making, Remote
 from serving.repository.repository import Repository
-from serving.settings import Settings
+from serving.settings import Settings, environment_name
 from serving.store.keys import HashKey
 from serving.telemetry.metrics import Metrics
 from serving.warm import warm
@@ -29,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("epm")
 
+TEND_SECONDS = 0.25
+CODECS = {"triton": triton.Triton, "tf_serving": tf_serving.TfServing}
+
 
 class Gateway:
     """One serving process. `start`, then `run_until_signalled` or `close`, all on one event loop."""
@@ -36,25 +47,28 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.repository = Repository(Path(settings.model_repo), settings.intra_op_num_threads, self.metrics.loaded)
+        self.servers = _servers(settings)
+        self.repository = Repository(Path(settings.model_repo), _making(settings, self.servers), self.metrics.loaded)
         self.store = _store(settings)
-        self.pipeline = Pipeline(self.repository, settings, self.store, self.metrics.inputs)
+        inferences = Inferences(settings, self.metrics.backends)
+        self.pipeline = Pipeline(self.repository, settings, self.store, self.metrics.inputs, inferences)
         services = [
             service
             for protocol in (
                 TfServing(self.pipeline),
                 KServe(self.pipeline),
                 Epm(self.pipeline),
-                FeatureService(self.store, settings.max_rows),
+                FeatureService(self.store, settings.max_rows, self.pipeline.forget),
             )
             for service in protocol.services()
         ]
         if self.store is not None:
             self.metrics.watch_store(self.store)
+        self.metrics.watch_servers(self._remotes)
         self.metrics.watch(self._models_served, lambda: self.pipeline.rows_in_flight)
         self._grpc = GrpcListener(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
-        self._watcher: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = self.http_port = 0
 
     async def start(self) -> None:
@@ -65,23 +79,27 @@ class Gateway:
         await asyncio.to_thread(warm, store=self.store is not None)
         if self.store is not None:
             await self.store.start()
+        if self.servers:
+            self._tasks.append(asyncio.create_task(self._tend()))
         await asyncio.to_thread(self.repository.scan)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
         self._grpc.set_ready(self.pipeline.ready)
         if self.settings.repository_poll_seconds:
-            self._watcher = asyncio.create_task(self._watch())
+            self._tasks.append(asyncio.create_task(self._watch()))
 
     async def close(self) -> None:
         """Drain: not ready first, then finish what runs, then leave."""
         self.pipeline.draining = True
-        if self._watcher:
-            self._watcher.cancel()
+        for task in self._tasks:
+            task.cancel()
         seconds = self.settings.drain_seconds
         await asyncio.gather(self._grpc.drain(seconds), self._http.drain(seconds))
         await self._http.close()
         self.pipeline.close()
         if self.store is not None:
             await self.store.close()
+        for servers in self.servers.values():
+            await servers.close()
 
     async def run_until_signalled(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
@@ -107,6 +125,53 @@ class Gateway:
             except Exception:  # of whatever kind: the next look may see a mended repository
                 defect(log, "the watch over the model repository")
             self._grpc.set_ready(self.pipeline.ready)
+
+    async def _tend(self) -> None:
+        """Let backends at servers look after themselves: their proofs are due, whether or not anybody calls."""
+        while True:
+            for _, _, backend in self._remotes():
+                backend.tend()
+            await asyncio.sleep(TEND_SECONDS)
+
+    def _remotes(self) -> Iterator[tuple[str, int, RemoteBackend]]:
+        """Model, version and backend of what is executed at servers."""
+        for state in list(self.repository.models.values()):
+            for served in state.served.values():
+                for backend in dict.fromkeys((*served.backends, served.shadow)):
+                    if isinstance(backend, RemoteBackend):
+                        yield served.name, served.version, backend
+
+
+def _servers(settings: Settings) -> dict[str, Servers]:
+    """The servers that models are executed at, by the name of the backend."""
+    addresses = {"triton": settings.triton_address, "tf_serving": settings.tf_serving_address}
+    authorities = Path(settings.backend_ca_file) if settings.backend_ca_file else None
+    return {
+        name: Servers(address, authorities, setting=environment_name(f"{name}_address"))
+        for name, address in addresses.items()
+        if address
+    }
+
+
+def _making(settings: Settings, servers: Mapping[str, Servers]) -> Making:
+    """How versions get their backends. Called on the event loop."""
+    timeout = settings.backend_timeout_seconds
+
+    def remote(name: str) -> Remote:
+        def make(contract: Contract, version: int, proof: Proof) -> RemoteBackend:
+            promised = contract.graph_outputs()
+            return RemoteBackend(CODECS[name](), servers[name], contract.model, version, promised, proof, timeout)
+
+        return make
+
+    return Making(
+        order=lambda model: settings.chosen("backends", model),
+        shadow=lambda model: "".join(settings.chosen("shadow_backend", model)),
+        threads=settings.intra_op_num_threads,
+        device=settings.device,
+        remote={name: remote(name) for name in servers},
+        loop=asyncio.get_running_loop() if servers else None,
+    )
 
 
 def _store(settings: Settings) -> "OnlineStore | None":

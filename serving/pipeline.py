@@ -1,24 +1,30 @@
-"""The way through: inputs -> features -> backend -> prediction. Every protocol asks here, and nowhere else."""
+"""The way through: inputs -> features -> inference -> prediction. Every protocol asks here, and nowhere else."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.backends.backend import Tensors, rows_of
+from serving.backends.batching import Priority
 from serving.errors import EpmError, InvalidInput, NotFound, NotReady, Overloaded, PreconditionFailed, TooLate
 from serving.features.rows import Cells, Inspection, MonthlyCells, RawRows, RowSchema
+from serving.inference import Inferences
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
 from serving.store.reader import CAME_AND_EXPECTED, FactRows
+
+T = TypeVar("T")
 
 Inputs = Mapping[str, Cells | MonthlyCells]
 """A batch of n rows: raw columns by name, or the graph's own tensors by name; never both."""
@@ -104,11 +110,28 @@ class Prediction:
         return self.margin
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Prepared:
+    """n rows on their way: what the graph is given, and what is known of the raw rows (None of ready tensors)."""
+
+    rows: int
+    tensors: Tensors
+    inspection: Inspection | None = None
+    errors: tuple[RowError, ...] = ()
+    stale: NDArray[np.int64] | None = None
+    """Rows that are as they were when the store was last reached."""
+
+
 class Pipeline:
     """Answers batches of rows. Lives on one event loop; large batches are computed in worker threads."""
 
     def __init__(
-        self, repository: Repository, settings: Settings, store: Store | None = None, states: States | None = None
+        self,
+        repository: Repository,
+        settings: Settings,
+        store: Store | None = None,
+        states: States | None = None,
+        inferences: Inferences | None = None,
     ) -> None:
         self.repository = repository
         self._store = store
@@ -118,6 +141,8 @@ class Pipeline:
         self.max_rows = settings.max_rows
         self._settings = settings
         self._workers = ThreadPoolExecutor(settings.worker_threads, thread_name_prefix="epm-worker")
+        self.inferences = inferences or Inferences(settings)
+        self.inferences.workers = self._workers
 
     @property
     def ready(self) -> bool:
@@ -125,36 +150,89 @@ class Pipeline:
         return not self.draining and any(state.served for state in self.repository.models.values())
 
     async def predict(
-        self, served: ServedModel, inputs: Inputs, deadline: float | None = None, entities: Entities | None = None
+        self,
+        served: ServedModel,
+        inputs: Inputs,
+        deadline: float | None = None,
+        entities: Entities | None = None,
+        priority: Priority = Priority.NORMAL,
     ) -> Prediction:
         """Answer one batch. With `entities`, their stored facts are the rows, and `inputs` replaces columns of them.
 
         deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed;
         Overloaded when too many rows are being answered already; NotReady when no row at all can be answered because
-        the online store is away.
+        the online store is away, or no backend answers.
         """
         if entities is None:
-            rows, compute = _rows(inputs), partial(self._compute, served, inputs, deadline)
-            if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
-                return compute()
-            self._admit(rows)
-            return await self._in_worker(compute, rows)
+            rows, prepare = _rows(inputs), partial(self._prepare, served, inputs, deadline)
+            return await self._answer(served, rows, prepare, deadline, priority)
         rows = self._check_entities(served, inputs, entities)
         assert self._store is not None  # noqa: S101 (checked with the entities)
-        self._admit(rows)  # records of 4,096 entities are megabytes: they count from the start
-        try:
+        with self._admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
             fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
-            compute = partial(self._compute_stored, served, inputs, deadline, fetched, entities.present_month)
-            if rows <= self._settings.inline_rows:
-                return compute()
-        finally:
-            self.rows_in_flight -= rows
-        self.rows_in_flight += rows
-        return await self._in_worker(compute, rows)
+        prepare = partial(self._prepare_stored, served, inputs, deadline, fetched, entities.present_month)
+        return await self._answer(served, rows, prepare, deadline, priority)
+
+    async def forget(
+        self, entity_type: str, entity: str, everything: bool, deadline: float | None
+    ) -> Callable[[], Awaitable[None]]:
+        """What drops the predictions kept of an entity's present facts, by each served model; or all predictions.
+
+        To be called once the facts are erased. Raises NotReady when the online store does not answer.
+        """
+        if everything:
+            return self.inferences.forget_everything
+        kept = []
+        if self._store is not None:
+            fetched = await self._store.fetch(entity_type, [entity], deadline)
+            for served in self._served():
+                if fetched.state[0] == FOUND and served.contract.entity_type == entity_type:
+                    prepared = self._prepare_stored(served, {}, None, fetched, None)
+                    kept.append((served, prepared.tensors))
+
+        async def forget() -> None:
+            for served, tensors in kept:
+                await self.inferences.of(served).forget(tensors)
+
+        return forget
+
+    def _served(self) -> Iterator[ServedModel]:
+        for state in self.repository.models.values():
+            yield from state.served.values()
 
     def close(self) -> None:
         """Forget waiting work and let the threads end."""
+        self.inferences.close()
         self._workers.shutdown(wait=True, cancel_futures=True)
+
+    async def _answer(
+        self,
+        served: ServedModel,
+        rows: int,
+        prepare: Callable[[], _Prepared],
+        deadline: float | None,
+        priority: Priority,
+    ) -> Prediction:
+        """Few rows of a quick model at once; many in a worker; where something has to be waited for, it is."""
+        inference = self.inferences.of(served)
+        if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
+            prepared = prepare()
+            if inference.quick(rows):
+                return self._finish(served, prepared, inference.run(prepared.tensors))
+            with self._admitted(rows):
+                tensors = await inference.infer(prepared.tensors, deadline, priority)
+            return self._finish(served, prepared, tensors)
+        if inference.here(rows):
+
+            def whole() -> Prediction:
+                prepared = prepare()
+                return self._finish(served, prepared, inference.run(prepared.tensors))
+
+            return await self._in_worker(whole, rows)
+        prepared = await self._in_worker(prepare, rows)
+        with self._admitted(rows):
+            tensors = await inference.infer(prepared.tensors, deadline, priority)
+        return await self._in_worker(partial(self._finish, served, prepared, tensors), rows)
 
     def _admit(self, rows: int) -> None:
         limit = self._settings.max_rows_in_flight
@@ -162,8 +240,17 @@ class Pipeline:
             raise Overloaded(f"{self.rows_in_flight} rows are being answered, {rows} more would exceed {limit}")
         self.rows_in_flight += rows
 
-    async def _in_worker(self, compute: Callable[[], Prediction], rows: int) -> Prediction:
-        """Compute rows that were admitted; they are given back when the work has ended, not when the caller leaves."""
+    @contextmanager
+    def _admitted(self, rows: int) -> Iterator[None]:
+        self._admit(rows)
+        try:
+            yield
+        finally:
+            self.rows_in_flight -= rows
+
+    async def _in_worker(self, compute: Callable[[], T], rows: int) -> T:
+        """Compute rows in a worker; they are given back when the work has ended, not when the caller leaves."""
+        self._admit(rows)
         work = self._workers.submit(compute)
         loop = asyncio.get_running_loop()
         work.add_done_callback(lambda _: _on_loop(loop, self._finished, rows))
@@ -187,25 +274,24 @@ class Pipeline:
             raise PreconditionFailed(message, field=called)
         return len(entities.ids)
 
-    def _compute(self, served: ServedModel, inputs: Inputs, deadline: float | None) -> Prediction:
+    def _prepare(self, served: ServedModel, inputs: Inputs, deadline: float | None) -> _Prepared:
         _check_deadline(deadline)
         if served.takes_ready(inputs):
             ready = served.check_ready(inputs, self.max_rows)
-            tensors = served.backend.run(ready)
-            return Prediction(served, len(next(iter(ready.values()))), tensors, served.margin(tensors), None, ())
+            return _Prepared(rows_of(ready), ready)
         rows = served.schema.assemble(inputs, self.max_rows)
         inspection = served.schema.inspect(rows)
         served.schema.refuse_wrong(rows, inspection)
-        return self._answer(served, rows, inspection)
+        return _Prepared(len(rows), served.graph_tensors(served.program.run(rows)), inspection)
 
-    def _compute_stored(
+    def _prepare_stored(
         self,
         served: ServedModel,
         inputs: Inputs,
         deadline: float | None,
         fetched: Fetched,
         present_month: int | None,
-    ) -> Prediction:
+    ) -> _Prepared:
         _check_deadline(deadline)
         if (fetched.state == UNAVAILABLE).all():
             raise NotReady("the online store does not answer, and none of these entities is in the replica: try again")
@@ -217,28 +303,25 @@ class Pipeline:
         facts.as_of[:, replaced] = -1
         schema.mark_stale(inspection, facts.as_of, int(time.time() * 1000))
         errors = _row_errors(schema, rows, inspection, fetched, facts, replaced)
-        return self._answer(served, rows, inspection, errors, np.flatnonzero(fetched.stale))
+        tensors = served.graph_tensors(served.program.run(rows))
+        return _Prepared(len(rows), tensors, inspection, errors, np.flatnonzero(fetched.stale))
 
-    def _answer(
-        self,
-        served: ServedModel,
-        rows: RawRows,
-        inspection: Inspection,
-        errors: tuple[RowError, ...] = (),
-        stale: NDArray[np.int64] | None = None,
-    ) -> Prediction:
-        """What the model says of raw rows. stale: rows that are as they were when the store was last reached."""
-        tensors = served.backend.run(served.graph_tensors(served.program.run(rows)))
-        margin, coverage = served.margin(tensors), inspection.coverage
+    def _finish(self, served: ServedModel, prepared: _Prepared, tensors: Tensors) -> Prediction:
+        """The answer, from what the model says of rows."""
+        margin, inspection, errors = served.margin(tensors), prepared.inspection, prepared.errors
+        if inspection is None:
+            return Prediction(served, prepared.rows, tensors, margin, None, ())
+        coverage = inspection.coverage
         failed = np.concatenate([error.rows for error in errors]) if errors else _NONE
         if errors:
             tensors = {name: _blank(values, failed) for name, values in tensors.items()}
             margin = None if margin is None else _blank(margin, failed)
             coverage[failed], inspection.marks[failed] = 0, 0
         warnings = self._warnings(served, inspection, failed)
+        stale = prepared.stale
         if stale is not None and stale.size and (stale := np.setdiff1d(stale, failed)).size:
             warnings += (RowWarning(WarningCode.STALE, "", stale),)
-        return Prediction(served, len(rows), tensors, margin, coverage, warnings, errors)
+        return Prediction(served, prepared.rows, tensors, margin, coverage, warnings, errors)
 
     def _warnings(
         self, served: ServedModel, inspection: Inspection, failed: NDArray[np.int64]

@@ -46,6 +46,58 @@ class Settings:
         1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )
     repository_poll_seconds: float = _knob(5.0, "how often the model repository is looked at; 0: only at start", low=0)
+    backends: str = _knob(
+        "forest,onnxruntime",
+        "what executes models, in this order: the next one is asked where one cannot answer. forest, onnxruntime, "
+        "triton, tf_serving. Others for one model: 'forest,onnxruntime;attrition_model=triton,onnxruntime'",
+        names=("forest", "onnxruntime", "triton", "tf_serving"),
+    )
+    device: str = _knob(
+        "auto", "where onnxruntime computes; auto: cuda where it is there", choices=("auto", "cpu", "cuda")
+    )
+    triton_address: str = _knob(
+        "",
+        "Triton's gRPC: host:port, several after commas, grpcs://host:port with TLS; all addresses of a name are used",
+    )
+    tf_serving_address: str = _knob("", "TF Serving's gRPC, in the same form")
+    backend_ca_file: str = _knob("", "certificates (PEM) by which grpcs:// servers are known; empty: the system's")
+    backend_timeout_seconds: float = _knob(1.0, "how long a call to a server may take", low=0.001, high=600)
+    batching: str = _knob(
+        "auto",
+        "whether concurrent calls for a model share batches: on, off, auto (where a server computes, or a model "
+        "that is slow in this process). Per model as in backends",
+        names=("auto", "on", "off"),
+        single=True,
+    )
+    batch_rows: int = _knob(256, "rows in a shared batch; Triton takes 1024 at most (max_batch_size)", low=1, high=1024)
+    batch_bytes: int = _knob(1 << 20, "bytes of inputs in a shared batch", low=1024, high=1 << 30)
+    batch_queue_rows: int = _knob(
+        16384, "rows of one model that wait for a batch; more is RESOURCE_EXHAUSTED at once", low=1
+    )
+    batches_running: int = _knob(2, "batches of one model at a server at any time", low=1, high=1024)
+    cache: str = _knob(
+        "auto",
+        "which predictions are kept, by row: off, local (in this process), redis (in EPM_CACHE_REDIS_URL as well), "
+        "auto (as measured: where asking costs less than computing). Per model as in backends",
+        names=("auto", "off", "local", "redis"),
+        single=True,
+    )
+    cache_bytes: int = _knob(64 << 20, "bytes of the in-process predictions of one version", low=1 << 16, high=1 << 40)
+    cache_ttl_seconds: float = _knob(3600.0, "how long a prediction is kept", low=1, high=30 * 86400)
+    cache_redis_url: str = _knob(
+        "", "Redis that predictions are kept in, in the form of redis_url; empty: none", repr=False
+    )
+    cache_timeout_seconds: float = _knob(
+        0.02, "how long a round trip for kept predictions may take", low=0.001, high=60
+    )
+    shadow_backend: str = _knob(
+        "",
+        "a backend that is asked for a sample of rows as well, beside callers, and compared: one name, or per model as "
+        "in backends ('performance_model=onnxruntime')",
+        names=("forest", "onnxruntime", "triton", "tf_serving"),
+        single=True,
+    )
+    shadow_fraction: float = _knob(0.01, "share of computed calls that the shadow backend is asked for", low=0, high=1)
     redis_url: str = _knob(
         "",
         "online store: redis://, rediss:// or unix://; empty: none, predict by id is refused. With a password in it, "
@@ -81,7 +133,21 @@ class Settings:
             if "choices" in bounds and value not in bounds["choices"]:
                 expected = ", ".join(bounds["choices"])
                 raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
-        if self.redis_url and not self.hash_key_file:
+            if "names" in bounds:
+                PerModel.parse(name, value, bounds["names"], single=bounds.get("single", False))
+        if not all(self.each("backends")):
+            raise SettingsError("EPM_BACKENDS: got nothing for some model, expected a name", field="EPM_BACKENDS")
+        for server in ("triton", "tf_serving"):
+            asked = any(server in names for field in ("backends", "shadow_backend") for names in self.each(field))
+            if asked and not getattr(self, f"{server}_address"):
+                name = environment_name(f"{server}_address")
+                raise SettingsError(
+                    f"{name}: got nothing, expected host:port: a model is to be asked there", field=name
+                )
+        if any("redis" in names for names in self.each("cache")) and not self.cache_redis_url:
+            name = "EPM_CACHE_REDIS_URL"
+            raise SettingsError(f"{name}: got nothing, expected a Redis: EPM_CACHE asks for it", field=name)
+        if (self.redis_url or self.cache_redis_url) and not self.hash_key_file:
             name = "EPM_HASH_KEY_FILE"
             raise SettingsError(f"{name}: got nothing, expected a file: Redis is not used without it", field=name)
         if not self.host:
@@ -92,6 +158,20 @@ class Settings:
         if self.max_rows_in_flight < self.max_rows:
             name, least = "EPM_MAX_ROWS_IN_FLIGHT", f"at least EPM_MAX_ROWS, {self.max_rows}"
             raise SettingsError(f"{name}: got {self.max_rows_in_flight}, expected {least}", field=name)
+
+    def chosen(self, knob: str, model: str) -> tuple[str, ...]:
+        """What a knob that is set per model says of this one: names, in order."""
+        return self._per_model(knob).of(model)
+
+    def each(self, knob: str) -> list[tuple[str, ...]]:
+        """All that a knob that is set per model says."""
+        per_model = self._per_model(knob)
+        return [per_model.default, *per_model.models.values()]
+
+    def _per_model(self, knob: str) -> "PerModel":
+        bounds = next(known.metadata for known in fields(self) if known.name == knob)
+        text, single = getattr(self, knob), bounds.get("single", False)
+        return PerModel.parse(environment_name(knob), text, bounds["names"], single)
 
     @classmethod
     def read(cls, options: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -114,6 +194,38 @@ class Settings:
             except ValueError:
                 raise SettingsError(f"{name}: got {text!r}, expected {kind.__name__}", field=name) from None
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class PerModel:
+    """Names for every model, and others for some: `forest,onnxruntime;attrition_model=triton`."""
+
+    default: tuple[str, ...]
+    models: Mapping[str, tuple[str, ...]]
+
+    def of(self, model: str) -> tuple[str, ...]:
+        """The names for one model."""
+        return self.models.get(model, self.default)
+
+    @classmethod
+    def parse(cls, knob: str, text: str, names: tuple[str, ...], single: bool) -> "PerModel":
+        """Read a setting; single: at most one name each. Raises SettingsError naming `knob`."""
+        default: tuple[str, ...] = ()
+        models: dict[str, tuple[str, ...]] = {}
+        for number, part in enumerate(filter(None, map(str.strip, text.split(";")))):
+            model, equals, listed = part.rpartition("=")
+            chosen = tuple(name.strip() for name in listed.split(","))
+            expected = f"{'one' if single else 'some, in order,'} of {', '.join(names)}"
+            wrong = [name for name in chosen if name not in names]
+            if wrong or len(set(chosen)) < len(chosen) or (single and len(chosen) > 1):
+                raise SettingsError(f"{knob}: got {part!r}, expected {expected}", field=knob)
+            if equals:
+                models[model.strip()] = chosen
+            elif number:
+                raise SettingsError(f"{knob}: got {part!r}, expected model=... after the first ;", field=knob)
+            else:
+                default = chosen
+        return cls(default, models)
 
 
 OTHER_VARIABLES = {"EPM_JIT_CACHE_DIR", "EPM_ADDRESS", "EPM_TOKEN_FILE"}

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.gateways import Running, gateway
 from tests.support.models import NUMBERS, write_version
+from tests.support.tf_serving_reference import TfServingReference
+from tests.support.triton import TritonServer
 
 MODEL_REPO = Path(__file__).parent.parent / "model_repo"
 
@@ -34,4 +36,18 @@ def small(small_repository: Path) -> Iterator[Running]:
 def performance() -> Iterator[Running]:
     """A gateway on the committed model repository."""
     with gateway(MODEL_REPO) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def triton_server() -> Iterator[TritonServer]:
+    """A real Triton on the committed model repository; not to be disturbed."""
+    with TritonServer(MODEL_REPO) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tf_serving_reference() -> Iterator[TfServingReference]:
+    """The reference server for TF Serving's API on the committed model repository; not to be disturbed."""
+    with TfServingReference(MODEL_REPO, models_config=MODEL_REPO / "models.config") as running:
         yield running

@@ -32,7 +32,7 @@ def gateway_answers(contract: Contract, files: dict[str, bytes], columns: Mappin
     with tempfile.TemporaryDirectory() as temporary:
         folder = publish.publish(Path(temporary), contract.model, files, triton_config.render(contract))
         try:
-            served = load_version(folder, threads=1)
+            served = load_version(folder)
         except ContractError as error:
             raise ParityError(f"gateway: refuses the version: {error.message}") from error
     parts = [answer(served, {name: cells[rows] for name, cells in columns.items()}) for rows in _calls(columns)]
@@ -57,4 +57,4 @@ def answer(served: ServedModel, columns: Mapping[str, Cells]) -> dict[str, Any]:
         served.schema.refuse_wrong(rows, served.schema.inspect(rows))
     except InvalidInput as error:  # its text tells the value, which may be somebody's
         raise ParityError(f"gateway: refuses a row: {error.field}: not what the contract allows") from None
-    return dict(served.backend.run(served.graph_tensors(served.program.run(rows))))
+    return dict(served.run(served.graph_tensors(served.program.run(rows))))

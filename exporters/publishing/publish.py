@@ -5,13 +5,15 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from exporters.errors import PublishError
+from exporters.formats import triton_config
 from exporters.publishing import digests
+from serving.contract import Contract
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-CONFIG = "config.pbtxt"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -33,11 +35,14 @@ def versions(repository: Path, model: str) -> list[int]:
     )
 
 
-def place(repository: Path, model: str, config: str, version: int | None = None, *, replace: bool = False) -> int:
+def place(
+    repository: Path, model: str, configs: Mapping[str, str], version: int | None = None, *, replace: bool = False
+) -> int:
     """The version number to publish under: the next free one, or `version`.
 
-    Raises PublishError when that version is there and is not to be replaced, and when the other versions of the model
-    were published with another config.pbtxt, which is one file for all of them.
+    configs: texts of Triton's files for the model, by path in its folder. Raises PublishError when that version is
+    there and is not to be replaced, and when the other versions of the model were published with other configs, which
+    are one for all of them.
     """
     check_name(model)
     there = versions(repository, model)
@@ -47,20 +52,34 @@ def place(repository: Path, model: str, config: str, version: int | None = None,
     if number in there and not replace:
         raise PublishError(f"{model} version {number} is already there: choose another --version, or say --replace")
     others = [other for other in there if other != number]
-    config_there = repository / model / CONFIG
-    if others and config_there.is_file() and config_there.read_text("utf-8") != config:
-        raise PublishError(
-            f"{config_there}: this version needs another {CONFIG} (its inputs or outputs have other shapes) than "
-            f"version {others[-1]}, whose digests cover it. Publish under another model name, or remove older versions."
-        )
+    for name, config in configs.items():
+        path = repository / model / name
+        if others and path.is_file() and path.read_text("utf-8") != config:
+            raise PublishError(
+                f"{path}: this version needs another {name} (its inputs or outputs have other shapes) than version "
+                f"{others[-1]}, whose digests cover it. Publish under another model name, or remove older versions."
+            )
     return number
+
+
+def configs_for(repository: Path, contract: Contract, version: int | None = None) -> dict[str, str]:
+    """Triton's files for a new version of the model, or for `version`, by path in the model's folder.
+
+    A config.pbtxt as it was formerly written stays where the digests of other versions cover it.
+    """
+    made, former = triton_config.render(contract), triton_config.former(contract)
+    config = repository / contract.model / triton_config.CPU
+    others = set(versions(repository, contract.model)) - {version}
+    if others and config.is_file() and config.read_text("utf-8") == former:
+        return made | {triton_config.CPU: former}
+    return made
 
 
 def publish(
     repository: Path,
     model: str,
     files: dict[str, bytes],
-    config: str,
+    configs: Mapping[str, str],
     version: int | None = None,
     *,
     replace: bool = False,
@@ -69,10 +88,10 @@ def publish(
 
     Raises PublishError; then nothing changed.
     """
-    number = place(repository, model, config, version, replace=replace)
+    number = place(repository, model, configs, version, replace=replace)
     home = repository / model
     home.mkdir(parents=True, exist_ok=True)
-    sums = digests.render({**files, digests.CONFIG: config.encode()})
+    sums = digests.render({**files, **{f"../{name}": config.encode() for name, config in configs.items()}})
     beside = Path(
         tempfile.mkdtemp(prefix=f".{number}.", dir=home)
     )  # neither Triton nor TF Serving takes it for a version
@@ -80,8 +99,10 @@ def publish(
         for name, content in {**files, digests.NAME: sums.encode()}.items():
             _write(beside / name, content)
         beside.chmod(0o755)  # mkdtemp lets nobody else read
-        _write(beside / CONFIG, config.encode())
-        os.replace(beside / CONFIG, home / CONFIG)
+        for name, config in configs.items():
+            _write(beside / "config", config.encode())
+            (home / name).parent.mkdir(exist_ok=True)
+            os.replace(beside / "config", home / name)
         _rename(beside, home / str(number), replace=replace)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from exporters.cards import card
-from exporters.formats import parity, triton_config
+from exporters.formats import parity
 from exporters.progress import say
 from exporters.publishing import export, publish
 from exporters.sources import Source
@@ -13,12 +13,12 @@ def release(source: Source, seed: int, version: int | None = None, *, replace: b
     """Train, export, check and publish. Raises DataError, ParityError or PublishError; then nothing is published."""
     publish.check_name(source.model)
     made = source.make(source.model, source.dataset, seed)
-    config = triton_config.render(made.contract)
-    publish.place(source.repository, source.model, config, version, replace=replace)  # refuse before the long part
+    configs = publish.configs_for(source.repository, made.contract, version)
+    publish.place(source.repository, source.model, configs, version, replace=replace)  # refuse before the long part
     exported = export.export(made, seed)
     say("writing the card")
     written = card.render(made, source.dataset, exported.agreements, source.section())
     files = {**exported.files, "parity.json": parity.report(exported.agreements), **written.files()}
-    folder = publish.publish(source.repository, source.model, files, config, version, replace=replace)
+    folder = publish.publish(source.repository, source.model, files, configs, version, replace=replace)
     say(f"{sum(map(len, files.values())) // 1024} KiB published")
     return folder

@@ -105,11 +105,14 @@ def _absent(version: Path) -> list[str]:
 
 
 def _check_names(version: Path, contract: Contract) -> None:
-    """The folder and Triton's config have to be what the contract says."""
+    """The folder and Triton's configs have to be what the contract says."""
     if contract.model != version.parent.name:
         raise PublishError(f"contract.json: the model is {contract.model!r}, its folder {version.parent.name!r}")
-    if (version / digests.CONFIG).read_text("utf-8") != triton_config.render(contract):
-        raise PublishError(f"{digests.CONFIG}: not what the contract calls for")
+    for name, text in triton_config.render(contract).items():
+        config = version.parent / name
+        allowed = {text, triton_config.former(contract)} if name == triton_config.CPU else {text}
+        if config.is_file() and config.read_text("utf-8") not in allowed:
+            raise PublishError(f"../{name}: not what the contract calls for")
 
 
 def _check_answers(version: Path, contract: Contract, process: FreshProcess) -> list[Agreement]:

@@ -13,6 +13,7 @@ from exporters.data.table import Cells
 from exporters.formats import golden
 from exporters.fresh_process import FreshProcess
 from exporters.quiet import tensorflow
+from serving.backends.onnxruntime import OnnxRuntimeBackend
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
 
@@ -25,7 +26,8 @@ Timed = dict[int, float]
 
 def measure(folder: Path, process: FreshProcess, seconds: float = SECONDS) -> dict[str, Any]:
     """Figures of the version in `folder`, one thread each. TensorFlow runs in `process`."""
-    served = load_version(folder, threads=1)
+    served = load_version(folder)
+    onnxruntime = OnnxRuntimeBackend((folder / "model.onnx").read_bytes(), threads=1)
     named = golden.load(folder / "golden.npz", served.contract)
     columns = golden.raw_columns(named)
     raw = served.schema.assemble(_cells(columns, len(named["features"])), len(named["features"]))
@@ -34,7 +36,7 @@ def measure(folder: Path, process: FreshProcess, seconds: float = SECONDS) -> di
     saved: list[Timed] = []
     gateway: list[Timed] = []
     for _ in range(ROUNDS):
-        runtime.append(_timed(lambda n: _call(served.backend.run, _first(tensors, n)), seconds))
+        runtime.append(_timed(lambda n: _call(onnxruntime.run, _first(tensors, n)), seconds))
         saved.append(process.call(time_saved_model, folder, tensors, seconds))
         gateway.append(_timed(lambda n: _asked(served, columns, n), seconds))
     agreed = {one["export"]: one for one in json.loads((folder / "parity.json").read_text())["exports"]}
@@ -99,7 +101,7 @@ def _asked(served: ServedModel, columns: dict[str, Cells], n: int) -> Callable[[
     def ask() -> Any:
         rows = served.schema.assemble(cells, n)
         served.schema.refuse_wrong(rows, served.schema.inspect(rows))
-        return served.backend.run(served.graph_tensors(served.program.run(rows)))
+        return served.run(served.graph_tensors(served.program.run(rows)))
 
     return ask
 

@@ -22,7 +22,7 @@ def measure(folder: Path, table: Table) -> dict[str, Any]:
 
     table: rows with their true probabilities; cells are missing as in training.
     """
-    served = load_version(folder, threads=1)
+    served = load_version(folder)
     said = _answers(served, table)
     true = true_probabilities(served.contract, table)
     if true is None:

@@ -205,7 +205,7 @@ def _in_process(place: Place, pair: Pair, sizes: Sizes) -> dict[str, Any]:
 
 async def _bytes_to_bytes(place: Place, pair: Pair, sizes: Sizes) -> dict[str, Any]:
     """Medians in microseconds, round by round."""
-    repository = Repository(place.models, threads=1)
+    repository = Repository(place.models)
     repository.scan()
     store = OnlineStore(place.url, HashKey(HASH_KEY), 256 << 20, 2.0)
     await store.start()

@@ -45,6 +45,8 @@ class Backend(ABC):
 class InProcess(Backend):
     """A backend whose work is done in this process, by whoever calls it."""
 
+    inputs: Mapping[str, tuple[Any, ...]]
+    """The graph's inputs by name: their shapes, n first."""
     workers: Executor | None = None
     """Where `infer` runs; None: the event loop's default threads."""
 

@@ -17,8 +17,9 @@ from serving.listeners.health import SERVICE as HEALTH
 from serving.listeners.health import Health
 from serving.listeners.permission import Permission
 from serving.listeners.reflection import reflection_service
+from serving.pipeline import Priority
 from serving.protocols.details import status as rpc_status
-from serving.protocols.method import Call, ClientStream, Intake, Method, Service, Stream, Unary
+from serving.protocols.method import PRIORITY, Call, ClientStream, Intake, Method, Service, Stream, Unary, priority
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -127,6 +128,7 @@ class GrpcListener:
             self._running += 1
             try:
                 self._admit(context, restricted)
+                call.priority = _priority(context)
                 response = await answer(body, call)
                 outcome = "OK"
                 return response
@@ -149,11 +151,12 @@ class GrpcListener:
             deadline = _deadline(context)
             try:
                 self._admit(context, service.restricted)
+                priority = _priority(context)
             except EpmError as error:
                 await _abort(context, error)
 
             def begin(body: bytes) -> Coroutine[Any, Any, bytes]:
-                return self._message(measured, method, body, deadline)
+                return self._message(measured, method, body, Call(deadline, priority))
 
             with self._reading(context, self._window, begin) as stream:
                 try:
@@ -239,8 +242,8 @@ class GrpcListener:
                 if (task := begun.get_nowait()) is not None:
                     task.cancel()
 
-    async def _message(self, measured: tuple[str, str], method: Stream, body: bytes, deadline: float | None) -> bytes:
-        began, call, outcome = time.perf_counter(), Call(deadline), "CANCELLED"
+    async def _message(self, measured: tuple[str, str], method: Stream, body: bytes, call: Call) -> bytes:
+        began, outcome = time.perf_counter(), "CANCELLED"
         try:
             response = await method.answer(body, call)
             outcome = "OK"
@@ -277,6 +280,14 @@ def _deadline(context: grpc.aio.ServicerContext) -> float | None:
     """As `time.monotonic()` counts; None when the caller set none."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
+
+
+def _priority(context: grpc.aio.ServicerContext) -> Priority:
+    """As the metadata say. Raises InvalidInput."""
+    for key, value in context.invocation_metadata() or ():
+        if key == PRIORITY:
+            return priority(value)
+    return Priority.NORMAL
 
 
 async def _abort(context: grpc.aio.ServicerContext, error: EpmError) -> NoReturn:

@@ -10,7 +10,7 @@ from serving.errors import EpmError, InvalidInput, NotReady, Status, TooLate
 from serving.listeners.defects import defect, without_callers
 from serving.pipeline import Pipeline
 from serving.protocols.json_values import dump
-from serving.protocols.method import Call
+from serving.protocols.method import PRIORITY, Call, priority
 from serving.protocols.rest_kserve import RestKServe
 from serving.protocols.rest_tf import RestTf
 from serving.settings import Settings
@@ -131,6 +131,7 @@ class HttpListener:
             try:
                 if "Inference-Header-Content-Length" in request.headers:
                     raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
+                call.priority = priority(request.headers.get(PRIORITY))
                 sent = await self._body(request)
                 if self._pipeline.draining:
                     raise NotReady("this gateway is shutting down: ask another one")

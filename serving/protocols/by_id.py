@@ -11,6 +11,7 @@ import numpy as np
 from serving.errors import EpmError, InvalidInput, Status
 from serving.features.rows import Cells
 from serving.pipeline import Entities, Pipeline, Prediction
+from serving.protocols.method import Call
 from serving.repository.served import ServedModel
 
 ENTITY_ID, PRESENT_MONTH = "entity_id", "present_month"
@@ -42,13 +43,11 @@ def left_out(name: str, row: int) -> InvalidInput:
     return InvalidInput.cell(name, f"nothing in row {row}", expected)
 
 
-def predict(
-    pipeline: Pipeline, served: ServedModel, inputs: Mapping[str, Cells], deadline: float | None
-) -> Awaitable[Prediction]:
+def predict(pipeline: Pipeline, served: ServedModel, inputs: Mapping[str, Cells], call: Call) -> Awaitable[Prediction]:
     """Answer a batch of named tensors. A call by id raises the error of its first row that has no answer."""
     if ENTITY_ID not in inputs or not offered(served):
-        return pipeline.predict(served, inputs, deadline)
-    return _predict(pipeline, served, dict(inputs), deadline)
+        return pipeline.predict(served, inputs, call.deadline, None, call.priority)
+    return _predict(pipeline, served, dict(inputs), call)
 
 
 def month(field: str, number: int) -> int | None:
@@ -58,14 +57,12 @@ def month(field: str, number: int) -> int | None:
     return (number // 100 - 1970) * 12 + number % 100 - 1 if number else None
 
 
-async def _predict(
-    pipeline: Pipeline, served: ServedModel, inputs: dict[str, Cells], deadline: float | None
-) -> Prediction:
+async def _predict(pipeline: Pipeline, served: ServedModel, inputs: dict[str, Cells], call: Call) -> Prediction:
     ids, present = _ids(inputs.pop(ENTITY_ID)), None
     if PRESENT_MONTH in inputs and not _is_input(served, PRESENT_MONTH):
         present = _present(inputs.pop(PRESENT_MONTH))
     entities = Entities(served.contract.entity_type, ids, present, ENTITY_ID)
-    prediction = await pipeline.predict(served, inputs, deadline, entities)
+    prediction = await pipeline.predict(served, inputs, call.deadline, entities, call.priority)
     if prediction.errors:
         raise _first_error(prediction)
     return prediction

@@ -7,9 +7,9 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -51,11 +51,26 @@ _REJECTED = (Status.INVALID_ARGUMENT, Status.INTERNAL)
 """What is wrong with one message. Anything else (Redis is away, too late) would be wrong with the next one too."""
 
 
-class FeatureService:
-    """The methods of the service, from bytes to bytes. store: None where no Redis is set up."""
+Forget = Callable[[str, str, bool, float | None], Awaitable[Callable[[], Awaitable[None]]]]
+"""Given entity type, id, whether all predictions go, and a deadline: looks up which predictions are kept of an entity,
+and gives what drops them."""
 
-    def __init__(self, store: "OnlineStore | None", max_events: int) -> None:
+
+async def _nothing_to_forget(entity_type: str, entity: str, flush: bool, deadline: float | None) -> Any:
+    async def nothing() -> None: ...
+
+    return nothing
+
+
+class FeatureService:
+    """The methods of the service, from bytes to bytes. store: None where no Redis is set up.
+
+    forget: told of an entity before it is erased, to drop the predictions kept of it, or all of them.
+    """
+
+    def __init__(self, store: "OnlineStore | None", max_events: int, forget: Forget = _nothing_to_forget) -> None:
         self._store = store
+        self._forget = forget
         self._max_events = max_events
         self._room = _Room(MOST_BYTES)
 
@@ -113,7 +128,9 @@ class FeatureService:
         store = self._opened()
         request = parse(v1.DeleteEntityRequest, body)
         _check_entity("", request.entity_type, request.entity_id)
+        forget = await self._forget(request.entity_type, request.entity_id, request.flush_cache, call.deadline)
         existed = await store.delete(request.entity_type, request.entity_id, call.deadline)
+        await forget()  # only now: until here a prediction could be made, and kept, again
         return v1.DeleteEntityResponse(existed=existed).SerializeToString(deterministic=True)
 
     def _opened(self) -> "OnlineStore":

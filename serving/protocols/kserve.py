@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 from serving.errors import EpmError, InvalidInput
 from serving.features.rows import Cells
-from serving.pipeline import Pipeline
+from serving.pipeline import Pipeline, Priority
 from serving.protocols import by_id
 from serving.protocols.answers import answer_specs, answers, column_specs, graph_specs, select
 from serving.protocols.kserve_tensors import KINDS, decode, describe, join_bytes
@@ -61,7 +61,11 @@ class KServe:
         served = call.served = self._resolve(request.model_name, request.model_version)
         raw = request.raw_input_contents
         inputs = _inputs(request, served, self._pipeline.max_rows)
-        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
+        if (
+            "priority" in request.parameters and _level(request) > 1
+        ):  # of Triton's levels 1 is the first and 0 the default
+            call.priority = Priority.LOW
+        prediction = await by_id.predict(self._pipeline, served, inputs, call)
         outputs = answers(prediction)
         if request.outputs:
             for wanted in request.outputs:
@@ -148,6 +152,12 @@ class KServe:
         if not (version.isascii() and version.isdigit() and len(version) < 19):
             raise InvalidInput.cell("model_version", repr(version[:100]), "a number, or nothing for the newest")
         return self._repository.resolve(name, int(version))
+
+
+def _level(request: v2.ModelInferRequest) -> int:
+    """Triton's priority of a request; its clients send it as uint64 or as int64."""
+    parameter = request.parameters["priority"]
+    return int(parameter.uint64_param or parameter.int64_param)
 
 
 def _inputs(request: v2.ModelInferRequest, served: ServedModel, max_rows: int) -> dict[str, Cells]:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from serving.errors import EpmError, InvalidInput
+from serving.pipeline import Priority
 from serving.repository.served import ServedModel
 
 
@@ -16,6 +17,8 @@ class Call:
 
     deadline: float | None
     """As `time.monotonic()` counts; None when the caller set none."""
+    priority: Priority = Priority.NORMAL
+    """LOW: others are answered first where calls wait."""
     served: ServedModel | None = None
     """Set by the protocol as soon as it is known which model answers: metrics are labelled with nothing else."""
 
@@ -23,6 +26,20 @@ class Call:
     def model(self) -> tuple[str, int] | None:
         """Name and version of what answers."""
         return (self.served.name, self.served.version) if self.served else None
+
+
+PRIORITY = "epm-priority"
+"""The metadata key, and the HTTP header, of a call's priority."""
+
+
+def priority(said: str | bytes | None) -> Priority:
+    """What a caller says of its priority: normal, low, or nothing. Raises InvalidInput."""
+    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    if text in (None, "", "normal"):
+        return Priority.NORMAL
+    if text == "low":
+        return Priority.LOW
+    raise InvalidInput.cell(PRIORITY, repr(text[:20]), "normal or low")
 
 
 @dataclass(frozen=True, slots=True)

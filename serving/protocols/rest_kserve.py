@@ -29,7 +29,7 @@ class RestKServe:
         served = call.served = self._pipeline.repository.resolve(model, version)
         request = parse_object(body)
         inputs = _inputs(served, request.get("inputs"), self._pipeline.max_rows)
-        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call)
         outputs = select(answers(prediction), _wanted(request.get("outputs")))
         tensors = []
         for name, answer in outputs.items():

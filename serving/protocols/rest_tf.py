@@ -43,7 +43,7 @@ class RestTf:
         inputs = made(served, sent, self._pipeline.max_rows, signature)
         if signature == BY_ID_SIGNATURE:
             by_id.require(served, inputs)
-        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call)
         outputs = {name: as_json(answer) for name, answer in answers(prediction).items()}
         if by_row:
             rows = zip(*outputs.values(), strict=True)

@@ -56,7 +56,7 @@ class TfServing:
         inputs = {name: decode(name, tensor, served, max_rows) for name, tensor in request.inputs.items()}
         if signature == BY_ID_SIGNATURE:
             by_id.require(served, inputs)
-        prediction = await by_id.predict(self._pipeline, served, inputs, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, inputs, call)
         outputs = answers(prediction)
         if request.output_filter:
             outputs = select(outputs, request.output_filter)
@@ -77,7 +77,7 @@ class TfServing:
         if not names:
             raise InvalidInput(f"model {served.name!r} has neither classes nor probabilities: use Predict")
         columns = _columns(request.input, served, self._pipeline.max_rows)
-        prediction = await by_id.predict(self._pipeline, served, columns, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, columns, call)
         response = tfs.ClassificationResponse()
         for row in _class_scores(prediction).tolist():
             classes = response.result.classifications.add().classes
@@ -94,7 +94,7 @@ class TfServing:
         if output is None:
             raise InvalidInput(f"model {served.name!r} has no number to regress: use Predict or Classify")
         columns = _columns(request.input, served, self._pipeline.max_rows)
-        prediction = await by_id.predict(self._pipeline, served, columns, call.deadline)
+        prediction = await by_id.predict(self._pipeline, served, columns, call)
         response = tfs.RegressionResponse()
         for value in prediction.tensors[output.tensor].tolist():
             response.result.regressions.add(value=value)

@@ -10,12 +10,13 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from serving.errors import EpmError, NotFound, NotReady
+from serving.errors import BackendFailed, EpmError, NotFound, NotReady
+from serving.repository.making import Making
 from serving.repository.served import ServedModel
 from serving.repository.versions import appearance, artifact_digest, load_version
 
@@ -29,6 +30,8 @@ class Refused:
     files: str
     """What its files looked like: see `versions.appearance`."""
     reason: str
+    again: bool = False
+    """Whether it is tried again at the next look: its files are good, a server was not."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,12 @@ class ModelState:
 class Repository:
     """The models below `root`. `scan` is called from one thread at a time; everything else from any thread."""
 
-    def __init__(self, root: Path, threads: int, on_load: Callable[[str, int, str], None] | None = None) -> None:
-        """threads: intra-op threads of a backend; on_load: told (model, version, "served" or "refused") of a load."""
+    def __init__(
+        self, root: Path, making: Making | None = None, on_load: Callable[[str, int, str], None] | None = None
+    ) -> None:
+        """making: how versions get their backends; on_load: told (model, version, "served" or "refused") of a load."""
         self.root = root
-        self._threads = threads
+        self._making = making or Making()
         self._on_load = on_load or (lambda model, version, outcome: None)
         self._models: Mapping[str, ModelState] = {}
         self._scanned = False
@@ -70,6 +75,8 @@ class Repository:
         state = self._models.get(name)
         if state is None and not self._scanned:
             raise NotReady("models are still being loaded: try again")
+        if state is not None and not state.served and any(refused.again for refused in state.refused.values()):
+            raise NotReady(f"model {name!r}: {'; '.join(refused.reason for refused in state.refused.values())[:300]}")
         if state is None or not state.served:
             known = ", ".join(sorted(self._models)) or "none"
             why = f": {'; '.join(r.reason for r in state.refused.values())}" if state and state.refused else ""
@@ -139,20 +146,22 @@ class Repository:
         """The version as its files are now: what is served or refused already, or the outcome of loading it."""
         files = appearance(folder / str(version))
         known = before.refused.get(version)
-        if known is not None and known.files == files:
+        if known is not None and known.files == files and not known.again:
             return known
         try:
             former = before.served.get(version)
             if former is not None and former.digest == artifact_digest(folder / str(version)):
                 return former
-            served = load_version(folder / str(version), self._threads)
+            served = load_version(folder / str(version), self._making)
         except EpmError as error:
-            return self._refuse(folder.name, version, files, error.message, before)
+            refused = self._refuse(folder.name, version, files, error.message, before)
+            return replace(refused, again=isinstance(error, BackendFailed))
         except Exception as error:  # a broken file may break any library below; the others must go on being served
             where = "".join(traceback.format_tb(error.__traceback__))  # not its text: golden rows are of people
             log.error("model %s version %d: %s\n%s", folder.name, version, type(error).__name__, where)
             return self._refuse(folder.name, version, files, f"{type(error).__name__} while loading it", before)
-        log.info("model %s version %d is served (%s)", folder.name, version, served.backend.name)
+        by = ", then ".join(f"{backend.name} ({backend.device})" for backend in served.backends)
+        log.info("model %s version %d is served by %s", folder.name, version, by)
         self._on_load(folder.name, version, "served")
         return served
 

@@ -1,13 +1,15 @@
 """One version of a model, verified and ready to answer."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.backends.onnxruntime import OnnxRuntimeBackend
+from serving.backends.backend import Backend, InProcess, Tensors
 from serving.contract import ClassOutput, Contract, ProbabilityOutput
 from serving.errors import InvalidInput
 from serving.features.program import CompiledProgram, Features
@@ -15,9 +17,12 @@ from serving.features.rows import Cells, MonthlyCells, RowSchema
 from serving.store.reader import RecordReader
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ServedModel:
-    """Everything a prediction needs; immutable, replaced as a whole when a new version is swapped in."""
+    """Everything a prediction needs; immutable, replaced as a whole when a new version is swapped in.
+
+    Equal to itself only: two artifacts under one version number are two.
+    """
 
     name: str
     version: int
@@ -27,7 +32,14 @@ class ServedModel:
     schema: RowSchema
     program: CompiledProgram
     reader: RecordReader
-    backend: OnnxRuntimeBackend
+    backends: tuple[Backend, ...] = ()
+    """What executes it, in the order in which they are asked."""
+    shadow: Backend | None = None
+    """What is asked for a sample of rows as well, and only compared."""
+    cost: tuple[float, float] = (math.inf, math.inf)
+    """Seconds of a call in this process, as measured when it was loaded: of every call, and of a row."""
+    attached: WeakKeyDictionary[Any, Any] = field(default_factory=WeakKeyDictionary, init=False)
+    """What others keep beside this version, by whose it is: gone with it, or with them."""
     graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
     _features_input: str | None = field(init=False)
     _window_input: str | None = field(init=False)
@@ -56,6 +68,19 @@ class ServedModel:
         object.__setattr__(self, "class_names", tuple(name.encode() for name in classes))
         threshold = decision.threshold if isinstance(decision, ProbabilityOutput) else None
         object.__setattr__(self, "threshold", None if threshold is None else np.float32(threshold))
+
+    @property
+    def backend(self) -> Backend:
+        """The one that is asked first."""
+        return self.backends[0]
+
+    def run(self, tensors: Tensors) -> Tensors:
+        """What the first backend in this process makes of n rows: float32[n, ...] by name -> [n, ...] by name."""
+        return next(backend for backend in self.backends if isinstance(backend, InProcess)).run(tensors)
+
+    def seconds(self, rows: int) -> float:
+        """About how long so many rows take in this process."""
+        return self.cost[0] + self.cost[1] * rows
 
     def margin(self, tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.float32] | None:
         """How clear each decision is, float32[n], from the graph's outputs; None for a model that decides nothing.

@@ -2,18 +2,25 @@
 
 import hashlib
 import re
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from serving.backends.onnxruntime import OnnxRuntimeBackend
+from serving.backends.backend import InProcess, Tensors, rows_of
 from serving.contract import Contract
-from serving.errors import ContractError
+from serving.errors import BackendFailed, ContractError
 from serving.features.program import compile_program
 from serving.features.rows import RowSchema
-from serving.repository.golden import check_golden
+from serving.repository.golden import Golden
+from serving.repository.making import Making
 from serving.repository.served import ServedModel
 from serving.store.reader import RecordReader
 
 DIGESTS = "SHA256SUMS"
+CONFIG, GPU_CONFIG = "../config.pbtxt", "../configs/gpu.pbtxt"
+"""Triton's files for all versions of a model; the second has not been there from the first day, and may be missing."""
 
 
 def artifact_digest(folder: Path) -> str:
@@ -27,7 +34,7 @@ def artifact_digest(folder: Path) -> str:
 def appearance(folder: Path) -> str:
     """A cheap hash over what the files of a version look like: it changes as soon as one of them is written."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.rglob("*"), folder.parent / "config.pbtxt"]):
+    for path in sorted([*folder.rglob("*"), folder / CONFIG, folder / GPU_CONFIG]):
         try:
             seen = path.stat()
         except OSError:  # gone while we look
@@ -36,21 +43,57 @@ def appearance(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def load_version(folder: Path, threads: int) -> ServedModel:
-    """Read, verify and warm the version in `folder` (`.../<model>/<number>`). Raises ContractError with the reason."""
+def load_version(folder: Path, making: Making | None = None) -> ServedModel:
+    """Read, verify and warm the version in `folder` (`.../<model>/<number>`).
+
+    Raises ContractError with the reason; BackendFailed when all its backends are servers and none has proven itself,
+    which may be otherwise later.
+    """
+    making = making or Making()
     digest = artifact_digest(folder)
     check_digests(folder)
     contract = Contract.load(folder / "contract.json")
     if contract.model != folder.parent.name:
         raise ContractError(f"contract.json is for {contract.model!r}, the folder is {folder.parent.name!r}")
-    backend = OnnxRuntimeBackend((folder / "model.onnx").read_bytes(), threads)
-    shapes = {name: shape[1:] for name, shape in backend.inputs.items()}
+    program, schema, reader = compile_program(contract), RowSchema(contract), RecordReader(contract)
+    name, version, model = folder.parent.name, int(folder.name), (folder / "model.onnx").read_bytes()
+    served = ServedModel(name, version, digest, contract, schema, program, reader)
+    golden = Golden(served, folder / "golden.npz")
+    made = making.in_process(contract, model)
+    for backend in made.values():
+        _check_inputs(contract, backend.inputs)
+        try:
+            golden.check(backend.run(golden.tensors))
+        except (ContractError, BackendFailed) as error:
+            raise ContractError(f"{backend.name}: {error.message}") from error
+    proof = golden.proof()
+    backends = making.ordered(contract, version, made, proof)
+    shadow = making.shadowing(contract, version, model, proof)
+    cost = _cost(next(iter(made.values())), golden.tensors) if made else served.cost
+    return replace(served, backends=tuple(backends), shadow=shadow, cost=cost)
+
+
+def _cost(backend: InProcess, tensors: Tensors) -> tuple[float, float]:
+    """Seconds of every call, and of a row: from calls of one row and of all golden rows, the quickest of three."""
+    one, n = {name: values[:1] for name, values in tensors.items()}, rows_of(tensors)
+    first, all_rows = _quickest(backend, one), _quickest(backend, tensors)
+    row = max(0.0, all_rows - first) / max(1, n - 1)
+    return max(0.0, first - row), row
+
+
+def _quickest(backend: InProcess, tensors: Tensors) -> float:
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        backend.run(tensors)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def _check_inputs(contract: Contract, inputs: Mapping[str, tuple[Any, ...]]) -> None:
+    shapes = {name: shape[1:] for name, shape in inputs.items()}
     if shapes != {tensor.name: tensor.shape for tensor in contract.tensors}:
         raise ContractError(f"model.onnx: the graph takes {shapes}, not what contract.json says")
-    program, schema, reader = compile_program(contract), RowSchema(contract), RecordReader(contract)
-    served = ServedModel(folder.parent.name, int(folder.name), digest, contract, schema, program, reader, backend)
-    check_golden(served, folder / "golden.npz")
-    return served
 
 
 def check_digests(folder: Path) -> None:
@@ -61,14 +104,14 @@ def check_digests(folder: Path) -> None:
     except OSError as error:
         raise ContractError(f"{DIGESTS}: {error.strerror}") from error
     for line in lines:
-        match = re.fullmatch(r"([0-9a-f]{64})  (\.\./config\.pbtxt|[\w][\w./-]*)", line)
+        match = re.fullmatch(r"([0-9a-f]{64})  (\.\./config\.pbtxt|\.\./configs/gpu\.pbtxt|[\w][\w./-]*)", line)
         if not match or ".." in match[2].removeprefix("../"):
             raise ContractError(f"{DIGESTS}: cannot read the line {line[:80]!r}")
         listed[match[2]] = match[1]
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {DIGESTS}
     for name in sorted(present - listed.keys()):
         raise ContractError(f"{name}: not listed in {DIGESTS}")
-    for name in ("../config.pbtxt", "contract.json", "golden.npz", "model.onnx"):
+    for name in (CONFIG, "contract.json", "golden.npz", "model.onnx"):
         if name not in listed:
             raise ContractError(f"{name}: not listed in {DIGESTS}")
     for name, expected in listed.items():

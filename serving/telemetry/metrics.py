@@ -8,7 +8,9 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from serving.telemetry.backends import BackendCounts
 from serving.telemetry.inputs import InputStates
+from serving.telemetry.servers import Remotes, ServerStates
 from serving.telemetry.store import Store, StoreState
 
 BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -42,6 +44,7 @@ class Metrics:
         self._rows = Gauge("epm_rows_in_flight", "Rows being computed in worker threads.", registry=self.registry)
         self._inputs = InputStates()
         self.registry.register(self._inputs)
+        self.backends = BackendCounts(self.registry)
         self._children: dict[tuple[Any, ...], Any] = {}
 
     def watch(self, models_served: Callable[[], int], rows_in_flight: Callable[[], int]) -> None:
@@ -52,6 +55,10 @@ class Metrics:
     def watch_store(self, store: Store) -> None:
         """Read the state of the online store whenever the metrics are read."""
         self.registry.register(StoreState(store))
+
+    def watch_servers(self, remotes: Remotes) -> None:
+        """Read the state of servers whenever the metrics are read."""
+        self.registry.register(ServerStates(remotes))
 
     def finished(self, method: tuple[str, str], model: tuple[str, int] | None, status: str, seconds: float) -> None:
         """Count one answered call or message. method: (protocol, method); model: (name, version) of what answered."""

@@ -177,7 +177,7 @@ def test_tensorflow_names_are_letters_and_digits_and_no_two_alike():
 
 
 def test_tritons_config_names_every_tensor_of_two_horizons():
-    text = triton_config.render(models.attrition_contract())
+    text = triton_config.render(models.attrition_contract())[triton_config.CPU]
     for line in (
         '{ name: "features" data_type: TYPE_FP32 dims: [ 5 ] }',
         '{ name: "history" data_type: TYPE_FP32 dims: [ 12, 3 ] }',

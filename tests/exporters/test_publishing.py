@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import threading
 import zipfile
@@ -14,11 +15,13 @@ import pytest
 
 from exporters import cli
 from exporters.errors import PublishError
-from exporters.formats import golden, onnx_graph
+from exporters.formats import golden, onnx_graph, triton_config
 from exporters.models.inputs import tensors
 from exporters.models.made import Made
 from exporters.publishing import digests, publish
 from serving.contract import Contract
+from serving.errors import ContractError
+from serving.repository.versions import check_digests
 from tests.exporters.conftest import SMALL
 
 pytestmark = pytest.mark.integration
@@ -42,9 +45,14 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def configs(repository: Path) -> dict[str, str]:
+    """Triton's files of the model as they lie there."""
+    return {name: (repository / MODEL / name).read_text() for name in ("config.pbtxt", "configs/gpu.pbtxt")}
+
+
 def test_a_version_holds_what_every_server_needs_and_nothing_is_left_beside_it(published: Path):
     assert {name for name in tree(published / MODEL / "1") if not name.endswith(".png")} == FILES
-    assert {path.name for path in (published / MODEL).iterdir()} == {"1", "config.pbtxt"}
+    assert {path.name for path in (published / MODEL).iterdir()} == {"1", "config.pbtxt", "configs"}
 
 
 def test_sha256sum_itself_finds_every_file_unchanged(published: Path):
@@ -53,7 +61,7 @@ def test_sha256sum_itself_finds_every_file_unchanged(published: Path):
     assert checked.returncode == 0, checked.stderr
     names = [line.split("  ", 1)[1] for line in (version / "SHA256SUMS").read_text().splitlines()]
     assert names == sorted(names)
-    assert set(names) == set(tree(version)) - {"SHA256SUMS"} | {"../config.pbtxt"}
+    assert set(names) == set(tree(version)) - {"SHA256SUMS"} | {"../config.pbtxt", "../configs/gpu.pbtxt"}
 
 
 def test_the_same_seed_gives_the_same_bytes_in_every_file(published: Path, tmp_path: Path):
@@ -95,8 +103,12 @@ def test_tritons_config_names_the_tensors_and_no_version(published: Path):
         '{ name: "label" data_type: TYPE_INT32 dims: [ 1 ] reshape { shape: [ ] } }',
         "dynamic_batching { }",
         "version_policy { latest { num_versions: 1 } }",
+        "instance_group [ { kind: KIND_CPU count: 1 } ]",
     ):
         assert line in text
+    gpu = (published / MODEL / "configs" / "gpu.pbtxt").read_text()
+    assert "instance_group [ { kind: KIND_GPU } ]" in gpu
+    assert gpu[: gpu.index("version_policy")] == text[: text.index("version_policy")]
 
 
 def test_all_four_are_held_to_the_trained_model_on_ten_thousand_rows(published: Path):
@@ -131,7 +143,7 @@ def test_a_tampered_export_is_refused_with_its_worst_rows_and_nothing_is_publish
 
 def test_the_next_free_version_is_taken_and_an_old_one_is_kept(repository: Path):
     version = repository / MODEL / "1"
-    files, config = tree(version), (repository / MODEL / "config.pbtxt").read_text()
+    files, config = tree(version), configs(repository)
     files.pop("SHA256SUMS")
     (repository / MODEL / "7").mkdir()
     assert publish.publish(repository, MODEL, files, config).name == "8"
@@ -141,34 +153,61 @@ def test_the_next_free_version_is_taken_and_an_old_one_is_kept(repository: Path)
     assert (version / "card.md").read_bytes() == b"new"
     assert digests.differences(version) == []
     assert digests.differences(repository / MODEL / "8") == []
-    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "7", "8", "config.pbtxt"}
+    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "7", "8", "config.pbtxt", "configs"}
 
 
 def test_another_config_is_refused_while_older_versions_rely_on_it(repository: Path):
     before = tree(repository)
     with pytest.raises(PublishError, match=r"another config.pbtxt .* than version 1.*remove older versions"):
-        publish.publish(repository, MODEL, {"card.md": b""}, "name: else")
+        publish.publish(repository, MODEL, {"card.md": b""}, {"config.pbtxt": "name: else"})
     assert tree(repository) == before
-    publish.publish(repository, MODEL, {"card.md": b""}, "name: else", 1, replace=True)
+    publish.publish(repository, MODEL, {"card.md": b""}, {"config.pbtxt": "name: else"}, 1, replace=True)
     assert digests.differences(repository / MODEL / "1") == []
+
+
+def test_beside_versions_of_before_their_config_stays_and_the_one_for_gpus_is_added(repository: Path):
+    version = repository / MODEL / "1"
+    contract = Contract.load(version / "contract.json")
+    (repository / MODEL / "config.pbtxt").write_text(triton_config.former(contract))
+    shutil.rmtree(repository / MODEL / "configs")
+    (version / "SHA256SUMS").write_text(digests.render(digests.files_of(version)))
+    check_digests(version)
+    assert digests.differences(version) == []
+    files = {name: content for name, content in tree(version).items() if name != "SHA256SUMS"}
+    second = publish.publish(repository, MODEL, files, publish.configs_for(repository, contract))
+    assert (second.name, "../configs/gpu.pbtxt" in (second / "SHA256SUMS").read_text()) == ("2", True)
+    for each in (version, second):
+        check_digests(each)
+        assert digests.differences(each) == []
+    (repository / MODEL / "configs" / "gpu.pbtxt").write_text("spoilt")
+    check_digests(version)
+    assert digests.differences(version) == []
+    assert digests.differences(second) == [
+        "../configs/gpu.pbtxt: changed since it was published, its SHA-256 is not the one in SHA256SUMS"
+    ]
+    with pytest.raises(ContractError, match=r"^\.\./configs/gpu\.pbtxt: its SHA-256 is"):
+        check_digests(second)
+    assert publish.configs_for(repository, contract, 3)["config.pbtxt"] == triton_config.former(contract)
+    shutil.rmtree(second)
+    assert publish.configs_for(repository, contract, 1) == triton_config.render(contract)
 
 
 def test_a_version_that_cannot_be_written_leaves_no_trace(repository: Path):
     before = tree(repository)
     with pytest.raises(FileExistsError):
-        publish.publish(repository, MODEL, {"a": b"", "a/b": b""}, (repository / MODEL / "config.pbtxt").read_text())
+        publish.publish(repository, MODEL, {"a": b"", "a/b": b""}, configs(repository))
     assert tree(repository) == before
-    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "config.pbtxt"}
+    assert {path.name for path in (repository / MODEL).iterdir()} == {"1", "config.pbtxt", "configs"}
 
 
 @pytest.mark.parametrize("name", ["Performance", "../up", "", "a b", "1st", "x" * 65])
 def test_a_name_that_cannot_be_a_model_is_refused(tmp_path: Path, name):
     with pytest.raises(PublishError, match="model name"):
-        publish.publish(tmp_path, name, {}, "")
+        publish.publish(tmp_path, name, {}, {})
 
 
 def test_while_a_version_is_replaced_its_place_is_never_empty(tmp_path):
-    files, config = {"card.md": b"old"}, "name: m"
+    files, config = {"card.md": b"old"}, {"config.pbtxt": "name: m"}
     version = publish.publish(tmp_path, MODEL, files, config, 1)
     seen, done = [], threading.Event()
 

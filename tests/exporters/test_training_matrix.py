@@ -61,7 +61,7 @@ def test_both_models_are_published() -> None:
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: "/".join(folder.parts[-2:]))
 def test_a_published_model_gets_the_very_features_it_was_trained_on(folder: Path) -> None:
-    served = load_version(folder, 1)
+    served = load_version(folder)
     provenance, recipe = served.contract.provenance, recipes.PUBLISHED[folder.parent.name]()
     dataset = recipe.generate(recipe.employees, provenance.seed)
     assert dataset.sha256 == provenance.data_sha256, "published from other data than the default: this test needs it"
@@ -71,7 +71,7 @@ def test_a_published_model_gets_the_very_features_it_was_trained_on(folder: Path
 
 
 def test_the_digest_is_of_the_matrix_that_the_model_was_trained_on(published: Path, made: Made) -> None:
-    served = load_version(published / "performance_model" / "1", 1)
+    served = load_version(published / "performance_model" / "1")
     assert served.contract.provenance.features_sha256 == made.contract.provenance.features_sha256
     dataset = synthetic.load(200, 3)
     rows = dataset.table.rows(split(dataset.table, classifier.HELD_OUT, 3)[0])

@@ -15,7 +15,7 @@ import pytest
 
 from exporters import cli
 from exporters.errors import PublishError
-from exporters.formats import golden, onnx_graph
+from exporters.formats import golden, onnx_graph, triton_config
 from exporters.fresh_process import FreshProcess
 from exporters.publishing import digests, papers, verify
 from serving.contract import Contract, LeftOut
@@ -70,9 +70,9 @@ def test_a_version_as_it_was_is_told_from_one_whose_saved_model_was_exchanged(re
 @pytest.mark.parametrize("model", [ATTRITION, PERFORMANCE])
 def test_one_flipped_byte_of_any_file_is_found_and_the_file_named(repository: Path, model, capsys):
     version = repository / model / "1"
-    files = [path for path in [*version.rglob("*"), version.parent / "config.pbtxt"] if path.is_file()]
-    assert {path.name for path in files} >= {"SHA256SUMS", "reliability.png", "config.pbtxt", "variables.index"}
-    assert len(files) == 11
+    files = [path for path in version.parent.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"SHA256SUMS", "reliability.png", "config.pbtxt", "gpu.pbtxt"}
+    assert len(files) == 12
     for path in files:
         content = path.read_bytes()
         for at in (0, len(content) // 2, len(content) - 1):
@@ -325,6 +325,16 @@ def test_a_contract_or_config_that_does_not_belong_here_is_found(repository: Pat
     config.write_text(config.read_text().replace("1024", "8"))
     reseal(version)
     assert found(version, process) == ["../config.pbtxt: not what the contract calls for"]
+    config.write_text(triton_config.former(Contract.load(version / "contract.json")))
+    reseal(version)
+    assert found(version, process) == []
+    (version.parent / "configs" / "gpu.pbtxt").write_text("name: else")
+    reseal(version)
+    assert found(version, process) == ["../configs/gpu.pbtxt: not what the contract calls for"]
+    (version.parent / "configs" / "gpu.pbtxt").unlink()
+    assert found(version, process) == ["../configs/gpu.pbtxt: missing, SHA256SUMS lists it"]
+    reseal(version)
+    assert found(version, process) == []
     version.parent.rename(repository / "other")
     (problem,) = found(repository / "other" / "1", process)
     assert problem == "contract.json: the model is 'performance_model', its folder 'other'"

@@ -20,18 +20,19 @@ from tensorflow_serving.apis import (
 )
 
 from exporters.data import attrition, synthetic
-from serving.contract import HistoryInput
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
 from serving.stubs.epm.v1 import prediction_pb2 as v1
 from serving.stubs.epm.v1 import prediction_pb2_grpc
 from tests.integration.commands import epm
+from tests.support import published
+from tests.support.asking import outputs, ready_request
 from tests.support.gateways import Running, gateway
+from tests.support.published import REPOSITORY
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.integration
 
-REPOSITORY = Path(__file__).resolve().parents[2] / "model_repo"
 PEOPLE, SEED = 30, 11
 MODELS = {
     "performance_model": ("probabilities", "label"),
@@ -92,35 +93,13 @@ def at(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="module", params=MODELS)
 def asked(request: pytest.FixtureRequest, files: dict[str, Path]) -> Asked:
     """Rows of the files as somebody would send them who reads the files himself."""
-    served = load_version(REPOSITORY / request.param / "1", 1)
-    of_grades = request.param == "performance_model"
-    lines = table(files["reviews" if of_grades else "people"])
-    ids = [line["employee"] for line in lines]
-    columns: dict[str, Any] = {}
-    for raw in served.contract.inputs:
-        if isinstance(raw, HistoryInput):
-            columns[raw.name] = history(files["months"], raw.name, ids)
-        else:
-            cells = [line[raw.name] for line in lines]
-            text = hasattr(raw, "categories")
-            columns[raw.name] = cells if text else np.array([float(cell) if cell else np.nan for cell in cells])
+    served = load_version(REPOSITORY / request.param / "1")
+    one_each = files["reviews" if request.param == "performance_model" else "people"].read_text()
+    columns = published.columns(served, one_each, files["months"].read_text())
     rows = served.schema.assemble(columns, PEOPLE)
     ready = served.graph_tensors(served.program.run(rows))
-    return Asked(served, ids, columns, ready, served.backend.run(ready))
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text())))
-
-
-def history(path: Path, name: str, ids: list[str]) -> np.ndarray:
-    """float64[n, 12], the newest month last."""
-    out = np.full((len(ids), 12), np.nan)
-    lines = table(path)
-    for row, entity in enumerate(ids):
-        mine = [line[name] for line in lines if line["employee"] == entity]
-        out[row, 12 - len(mine) :] = [float(cell) if cell else np.nan for cell in mine]
-    return out
+    ids = [line["employee"] for line in published.table(one_each)]
+    return Asked(served, ids, columns, ready, served.run(ready))
 
 
 def by_tf_serving(at: Running, model: str, tensors: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -149,19 +128,7 @@ def by_epm(at: Running, model: str, request: v1.PredictRequest) -> dict[str, np.
     request.model.name = model
     with grpc.insecure_channel(at.grpc) as channel:
         response = prediction_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=30)
-    assert not response.row_errors
-    found = {}
-    for output in response.outputs:
-        if output.WhichOneof("value") == "classes":
-            found["probabilities"] = np.array(output.classes.probabilities, np.float32).reshape(
-                -1, len(output.classes.classes)
-            )
-            found["label"] = np.array(output.classes.label)
-        else:
-            found[output.name] = np.array(output.probability.values, np.float32)
-            if output.probability.label:
-                found["label"] = np.array(output.probability.label)
-    return found
+    return outputs(response)
 
 
 def typed(asked: Asked) -> v1.PredictRequest:
@@ -193,10 +160,7 @@ def test_by_columns(at: Running, asked: Asked) -> None:
 def test_by_ready_tensors(at: Running, asked: Asked) -> None:
     same(by_tf_serving(at, asked.served.name, asked.ready), asked)
     same(by_triton(at, asked.served.name, asked.ready), asked)
-    request = v1.PredictRequest()
-    for name, values in asked.ready.items():
-        request.tensors.add(name=name, shape=values.shape, values=values.ravel())
-    same(by_epm(at, asked.served.name, request), asked)
+    same(by_epm(at, asked.served.name, ready_request(asked.served.name, asked.ready)), asked)
 
 
 def test_by_id(at: Running, asked: Asked) -> None:
@@ -209,14 +173,14 @@ def test_by_id(at: Running, asked: Asked) -> None:
 
 
 def test_regress_gives_six_months_and_classify_both(at: Running) -> None:
-    served = load_version(REPOSITORY / "attrition_model" / "1", 1)
+    served = load_version(REPOSITORY / "attrition_model" / "1")
     regression, classification = regression_pb2.RegressionRequest(), classification_pb2.ClassificationRequest()
     for request in (regression, classification):
         request.model_spec.name = "attrition_model"
         example = request.input.example_list.examples.add()
         example.features.feature["pay_ratio"].float_list.value.append(0.8)
         example.features.feature["monthly_overtime"].float_list.value.extend([40.0] * 12)
-    expected = served.backend.run(
+    expected = served.run(
         served.graph_tensors(
             served.program.run(
                 served.schema.assemble(

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 
 def scanned(root: Path) -> Repository:
-    repository = Repository(root, threads=1)
+    repository = Repository(root)
     repository.scan()
     return repository
 
@@ -73,7 +73,9 @@ def test_a_label_by_threshold_may_differ_only_where_the_probability_is_that_clos
         assert not state.refused
     else:
         reason = state.refused[1].reason
-        assert reason == f"golden rows: output label is not the trained model's in 1 places, first row {row}"
+        assert (
+            reason == f"onnxruntime: golden rows: output label is not the trained model's in 1 places, first row {row}"
+        )
 
 
 def test_a_label_of_classes_may_differ_only_where_the_two_best_are_that_close(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_a_graph_that_decides_by_another_threshold_than_the_contract_says_is_ref
     promise(attrition.write_version(tmp_path), attrition.outputs(0.3))
     reason = refusal(tmp_path, "attrition")
     assert reason.startswith(
-        "golden rows: output label is not whether probability_6m is at or above the threshold 0.3 of contract.json in "
+        "onnxruntime: golden rows: output label is not whether probability_6m is at or above the threshold 0.3 of "
     )
 
 
@@ -110,7 +112,7 @@ def test_a_threshold_counts_as_the_graph_compares_it(tmp_path: Path) -> None:
         probability = float(golden["output.probability_6m"][3])
     above = float(np.nextafter(probability, 1))
     assert above > probability
-    served = load_version(attrition.write_version(tmp_path / "models", above), threads=1)
+    served = load_version(attrition.write_version(tmp_path / "models", above))
     assert served.threshold == np.float32(probability)
     tensors = {"probability_6m": np.array([probability, 0, 1], np.float32)}
     margin = served.margin(tensors)
@@ -138,7 +140,7 @@ def test_a_reason_tells_no_cell_of_a_golden_row(tmp_path: Path) -> None:
 
 
 def test_before_the_first_look_a_model_is_not_ready_and_after_it_not_found(tmp_path: Path) -> None:
-    repository = Repository(tmp_path, threads=1)
+    repository = Repository(tmp_path)
     with pytest.raises(NotReady):
         repository.resolve("small")
     repository.scan()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.unit
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     root = tmp_path_factory.mktemp("repository")
     write_version(root)
-    repository = Repository(root, threads=1)
+    repository = Repository(root)
     repository.scan()
     return Pipeline(repository, Settings(inline_rows=1024, max_rows=1000))
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_nan_in_a_ready_tensor_is_refused_unless_the_graph_was_trained_to_read_it(tmp_path: Path) -> None:
-    served = load_version(write_version(tmp_path), threads=1)
+    served = load_version(write_version(tmp_path))
     features = {"features": np.full((1, 8), np.nan)}
     with pytest.raises(InvalidInput, match="features: got NaN"):
         served.check_ready(features, max_rows=10)

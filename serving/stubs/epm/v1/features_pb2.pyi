@@ -123,12 +123,14 @@ class StoredMonthlyFact(_message.Message):
     def __init__(self, fact: _Optional[_Union[MonthlyFact, _Mapping]] = ..., stamps: _Optional[_Iterable[_Union[Stamp, _Mapping]]] = ...) -> None: ...
 
 class DeleteEntityRequest(_message.Message):
-    __slots__ = ("entity_type", "entity_id")
+    __slots__ = ("entity_type", "entity_id", "flush_cache")
     ENTITY_TYPE_FIELD_NUMBER: _ClassVar[int]
     ENTITY_ID_FIELD_NUMBER: _ClassVar[int]
+    FLUSH_CACHE_FIELD_NUMBER: _ClassVar[int]
     entity_type: str
     entity_id: str
-    def __init__(self, entity_type: _Optional[str] = ..., entity_id: _Optional[str] = ...) -> None: ...
+    flush_cache: bool
+    def __init__(self, entity_type: _Optional[str] = ..., entity_id: _Optional[str] = ..., flush_cache: _Optional[bool] = ...) -> None: ...
 
 class DeleteEntityResponse(_message.Message):
     __slots__ = ("existed",)

@@ -1,0 +1,1 @@
+"""Backends, batching and the prediction cache, measured side by side."""

@@ -1,0 +1,1 @@
+"""Models that run on servers of their own, asked over gRPC."""

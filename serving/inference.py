@@ -1,0 +1,129 @@
+"""From the graph's inputs to its outputs, for one served version: cache, batches, backends in order, shadow."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from serving.backends.backend import InProcess, Tensors, rows_of
+from serving.backends.batching import Batcher, Limits, Priority
+from serving.backends.chain import Chain
+from serving.repository.served import ServedModel
+from serving.settings import Settings
+from serving.shadow import Shadow
+from serving.telemetry.backends import BackendCounts
+
+SLOW_SECONDS = 0.002
+"""What would hold up the event loop for longer goes to a worker thread."""
+
+
+class Inference:
+    """What computes, or remembers, outputs of one version. On one event loop; `run` in any thread."""
+
+    def __init__(
+        self, served: ServedModel, settings: Settings, counts: BackendCounts, workers: Executor | None
+    ) -> None:
+        self._seconds = served.seconds
+        self._inline_rows = settings.inline_rows
+        self._batch_rows = settings.batch_rows
+        for backend in served.backends:
+            if isinstance(backend, InProcess):
+                backend.workers = workers
+        self.chain = Chain(served.backends, counts.observer(served.name, served.version))
+        self._shadow = Shadow(served, settings.shadow_fraction, counts) if served.shadow is not None else None
+        (batching,) = settings.chosen("batching", served.name)
+        slow = served.seconds(1) > SLOW_SECONDS
+        at_server = any(not isinstance(backend, InProcess) for backend in served.backends)
+        self._together = batching == "on" or (batching == "auto" and (slow or at_server))
+        self.batcher = Batcher(
+            self._compute_later,
+            Limits(
+                rows=settings.batch_rows,
+                bytes=settings.batch_bytes,
+                queue_rows=settings.batch_queue_rows,
+                running=settings.batches_running if at_server else settings.worker_threads,
+            ),
+            partial(counts.batched, served.name, served.version),
+        )
+
+    def quick(self, rows: int) -> bool:
+        """Whether so many rows can be answered on the event loop, at once."""
+        return self.here(rows) and self._seconds(rows) <= SLOW_SECONDS
+
+    def here(self, rows: int) -> bool:
+        """Whether so many rows can be answered without waiting for anything outside this thread."""
+        return self.chain.here
+
+    def run(self, tensors: Tensors) -> Tensors:
+        """Outputs of n rows, computed in this thread. Raises BackendFailed."""
+        return self._compute_now(tensors)
+
+    async def infer(self, tensors: Tensors, deadline: float | None, priority: Priority) -> Tensors:
+        """Outputs of n rows. Raises TooLate, Overloaded, BackendFailed."""
+        return await self._compute(priority, tensors, deadline)
+
+    async def _compute(self, priority: Priority, tensors: Tensors, deadline: float | None) -> Tensors:
+        """In shared batches, or by themselves; many rows in pieces that a server takes."""
+        one = partial(self.batcher.submit, priority=priority) if self._together else self._compute_later
+        if rows_of(tensors) <= self._batch_rows:
+            return await one(tensors, deadline)
+        pieces = [asyncio.ensure_future(one(piece, deadline)) for piece in _pieces(tensors, self._batch_rows)]
+        try:
+            return _joined([await piece for piece in pieces])
+        finally:
+            for piece in pieces:
+                piece.cancel()
+
+    async def _compute_later(self, tensors: Tensors, deadline: float | None) -> Tensors:
+        outputs = await self.chain.infer(tensors, deadline)
+        if self._shadow is not None:
+            self._shadow.offer(tensors, outputs)
+        return outputs
+
+    def _compute_now(self, tensors: Tensors) -> Tensors:
+        outputs = self.chain.run(tensors)
+        if self._shadow is not None:
+            self._shadow.offer(tensors, outputs)
+        return outputs
+
+    async def forget(self, tensors: Tensors) -> None:
+        """Drop what is kept of n rows."""
+
+
+class Inferences:
+    """The inference of each served version, made when it is first asked and gone with it."""
+
+    def __init__(self, settings: Settings, counts: BackendCounts | None = None) -> None:
+        self._settings = settings
+        self.counts = counts or BackendCounts()
+        self.workers: Executor | None = None
+        self._made: WeakSet[Inference] = WeakSet()
+
+    def of(self, served: ServedModel) -> Inference:
+        """Its inference."""
+        found: Inference | None = served.attached.get(self)
+        if found is None:
+            found = served.attached[self] = Inference(served, self._settings, self.counts, self.workers)
+            self._made.add(found)
+        return found
+
+    async def forget_everything(self) -> None:
+        """Drop all that is kept."""
+
+    def close(self) -> None:
+        """Calls that wait for a batch end."""
+        for inference in list(self._made):
+            inference.batcher.close()
+
+
+def _pieces(tensors: Tensors, rows: int) -> Iterator[Tensors]:
+    for start in range(0, rows_of(tensors), rows):
+        yield {name: values[start : start + rows] for name, values in tensors.items()}
+
+
+def _joined(outputs: Sequence[Tensors]) -> dict[str, Any]:
+    return {name: np.concatenate([piece[name] for piece in outputs]) for name in outputs[0]}

@@ -1,0 +1,83 @@
+"""What backends, batches and shadows do. Counted in plain numbers on the way, read whenever the metrics are read."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+WAITED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class BackendCounts(Collector):
+    """Counters by model, version and backend: all of them served, so bounded. From any thread."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self._lock = threading.Lock()
+        self._calls: Counter[tuple[str, ...]] = Counter()
+        self._rows: Counter[tuple[str, ...]] = Counter()
+        self._seconds: Counter[tuple[str, ...]] = Counter()
+        self._shadowed: Counter[tuple[str, ...]] = Counter()
+        registry = registry or CollectorRegistry()
+        model = ("model", "version")
+        self._batch_rows = Histogram(
+            "epm_batch_rows", "Rows in one shared batch.", model, buckets=BATCH_ROWS, registry=registry
+        )
+        self._batch_waited = Histogram(
+            "epm_batch_wait_seconds",
+            "How long the first call of a batch waited for it.",
+            model,
+            buckets=WAITED,
+            registry=registry,
+        )
+        registry.register(self)
+
+    def observer(self, model: str, version: int) -> Callable[[_Named, str, int, float], None]:
+        """What counts the answers of one version's backends: backend, outcome, rows, seconds."""
+
+        def observe(backend: _Named, outcome: str, rows: int, seconds: float) -> None:
+            by = (model, str(version), backend.name)
+            with self._lock:
+                self._calls[*by, outcome] += 1
+                self._rows[by] += rows
+                self._seconds[by] += seconds  # type: ignore[assignment] # a Counter of any numbers
+
+        return observe
+
+    def batched(self, model: str, version: int, rows: int, calls: int, waited: float) -> None:
+        """Count one shared batch."""
+        self._batch_rows.labels(model, version).observe(rows)
+        self._batch_waited.labels(model, version).observe(waited)
+
+    def shadowed(self, model: str, version: int, backend: str, outcome: str, rows: int) -> None:
+        """Count rows that a shadow backend was, or would have been, asked for."""
+        with self._lock:
+            self._shadowed[model, str(version), backend, outcome] += rows
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        by = ["model", "version", "backend"]
+        with self._lock:
+            for name, text, labels, counts in (
+                ("epm_backend_calls", "Batches that a backend was asked for.", [*by, "outcome"], self._calls),
+                ("epm_backend_rows", "Rows that a backend was asked for.", by, self._rows),
+                ("epm_backend_seconds", "Seconds in which a backend was asked.", by, self._seconds),
+                ("epm_shadow_rows", "Rows of a sample that a shadow was asked for.", [*by, "outcome"], self._shadowed),
+            ):
+                yield _family(name, text, labels, counts)
+
+
+def _family(name: str, text: str, labels: list[str], counts: "Counter[Any]") -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in counts.items():
+        family.add_metric(key, float(value))
+    return family
