@@ -28,7 +28,6 @@ class Inference:
         self, served: ServedModel, settings: Settings, counts: BackendCounts, workers: Executor | None
     ) -> None:
         self._seconds = served.seconds
-        self._inline_rows = settings.inline_rows
         self._batch_rows = settings.batch_rows
         for backend in served.backends:
             if isinstance(backend, InProcess):
@@ -38,7 +37,8 @@ class Inference:
         (batching,) = settings.chosen("batching", served.name)
         slow = served.seconds(1) > SLOW_SECONDS
         at_server = any(not isinstance(backend, InProcess) for backend in served.backends)
-        self._together = batching == "on" or (batching == "auto" and (slow or at_server))
+        self._forced = batching == "on"
+        self._together = self._forced or (batching == "auto" and (slow or at_server))
         self.batcher = Batcher(
             self._compute_later,
             Limits(
@@ -52,7 +52,7 @@ class Inference:
 
     def quick(self, rows: int) -> bool:
         """Whether so many rows can be answered on the event loop, at once."""
-        return self.here(rows) and self._seconds(rows) <= SLOW_SECONDS
+        return not self._forced and self.here(rows) and self._seconds(rows) <= SLOW_SECONDS
 
     def here(self, rows: int) -> bool:
         """Whether so many rows can be answered without waiting for anything outside this thread."""
