@@ -144,4 +144,26 @@ def _margins() -> None:
     top_margins(np.zeros((1, 2), np.float32), np.empty(1, np.float32))
 
 
-PARTS: dict[str, Callable[[], None]] = {"features": _features, "margins": _margins, "store": _store}
+def _cache() -> None:
+    from serving.cache import cache_kernels
+    from serving.cache.layout import OutputLayout
+    from serving.cache.row_keys import RowKeys
+    from serving.cache.table import Table
+    from serving.hash_key import HashKey
+
+    row_keys, table = RowKeys(HashKey(bytes(16)), "", ("features",)), Table(Table.bytes_for(1, 4), 4)
+    rows = {"features": np.zeros((1, 1), np.float32)}
+    keys, values = row_keys(rows), OutputLayout({"features": ("float32", (1,))}).pack(rows, 1)
+    table.look_up(row_keys, rows, 1.0).fill(values)
+    table.find(keys, 1.0)
+    table.put(keys, values, np.full(1, 2.0), 1.0)
+    table.drop(keys)
+    cache_kernels.checksums(keys.view(np.int64), values, row_keys.k0, row_keys.k1, np.empty(1, np.uint64))
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "features": _features,
+    "margins": _margins,
+    "store": _store,
+    "cache": _cache,
+}

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import EpmError, NotReady
-from serving.store.connection import Command, Handle, Late, Refused
+from serving.redis.connection import Command, Handle, Late, Refused
+from serving.redis.link import PING_SECONDS
 from serving.store.facts import FactsEvent, StoredFacts
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
 from serving.store.keys import HashKey
-from serving.store.link import PING_SECONDS, Link
+from serving.store.link import CALLED, StoreLink
 from serving.store.records import REVISION, CorruptRecord, decode, find_corrupt, merge
 from serving.store.replica import Collected, Replica
 
@@ -83,7 +84,7 @@ class OnlineStore:
         self._hash_key = hash_key
         self._most_stale = most_stale_seconds
         self.replica = Replica(replica_bytes)
-        self.link = Link(url, timeout_seconds, self._connected, self._changed, self.replica.clear)
+        self.link = StoreLink(url, hash_key, timeout_seconds, self._connected, self._changed, self.replica.clear)
         self._verifying: asyncio.Task[None] | None = None
         self._writers = asyncio.Semaphore(_WRITERS)
         self.rows = dict.fromkeys(("replica", "stale", "redis", "not_found", "unavailable", "corrupt"), 0)
@@ -93,7 +94,7 @@ class OnlineStore:
 
     async def start(self) -> None:
         """Connect. Returns also when Redis is away: it is tried again until it is there."""
-        await self.link.start(self._hash_key.fingerprint())
+        await self.link.start()
 
     async def close(self) -> None:
         """Disconnect."""
@@ -326,7 +327,7 @@ class _Turn:
             async with asyncio.timeout(rest):
                 await self._semaphore.acquire()
         except TimeoutError:
-            raise Late from None
+            raise Late(CALLED) from None
 
     async def __aexit__(self, *_: object) -> None:
         self._semaphore.release()

@@ -5,7 +5,7 @@ import ssl
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from serving.errors import SettingsError
-from serving.store.connection import Command, Connection
+from serving.redis.connection import Command, Connection
 
 
 class Address:
@@ -16,7 +16,8 @@ class Address:
     it. Raises SettingsError for anything else, without repeating it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, setting: str) -> None:
+        """setting: where the URL comes from; errors name it."""
         try:
             parts = urlsplit(url)
             self._host, self._port = parts.hostname or "localhost", parts.port or 6379
@@ -25,16 +26,16 @@ class Address:
             self._path = unquote(parts.path) if is_unix else None
             self._db = int(options.pop("db", "0") if is_unix else options.pop("db", parts.path[1:] or "0"))
         except ValueError:
-            raise _wrong("something else") from None
+            raise _wrong(setting, "something else") from None
         if parts.scheme not in ("redis", "rediss", "unix") or parts.fragment:
-            raise _wrong("something else")
+            raise _wrong(setting, "something else")
         self._user, self._password = unquote(parts.username or "") or "default", unquote(parts.password or "")
         try:
             self._tls = _tls(options) if parts.scheme == "rediss" else None
         except (OSError, ValueError):
-            raise _wrong("TLS options that cannot be used") from None
+            raise _wrong(setting, "TLS options that cannot be used") from None
         if options:
-            raise _wrong("an option that is not known")
+            raise _wrong(setting, "an option that is not known")
 
     async def open(self, connection: Connection) -> None:
         """Connect. Raises OSError."""
@@ -67,6 +68,6 @@ def _tls(options: dict[str, str]) -> ssl.SSLContext:
     return context
 
 
-def _wrong(came: str) -> SettingsError:
-    name, expected = "EPM_REDIS_URL", "redis://host:port/db, rediss://host:port/db or unix:///path"
-    return SettingsError(f"{name}: got {came}, expected {expected}", field=name)
+def _wrong(setting: str, came: str) -> SettingsError:
+    expected = "redis://host:port/db, rediss://host:port/db or unix:///path"
+    return SettingsError(f"{setting}: got {came}, expected {expected}", field=setting)

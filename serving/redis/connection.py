@@ -20,27 +20,27 @@ Handle = Callable[[Any], Any]
 
 
 class Away(NotReady):
-    """Redis cannot be reached, or says nothing."""
+    """Redis cannot be reached, or says nothing. called: what it is for, in words for the caller."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the online store is away: {reason}")
+    def __init__(self, called: str, reason: str) -> None:
+        super().__init__(f"{called} is away: {reason}")
         self.reason = reason
 
 
 class Late(NotReady):
     """Redis did not answer this command in time. The connection may be good."""
 
-    def __init__(self) -> None:
-        super().__init__("the online store did not answer in time")
+    def __init__(self, called: str) -> None:
+        super().__init__(f"{called} did not answer in time")
 
 
 class Refused(NotReady):
     """Redis answered with an error. Only its first word is kept: the rest may quote what was sent."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, called: str, message: str) -> None:
         word = message.split(" ", 1)[0]
         self.code = word if word.isalpha() and word.isupper() and len(word) <= 20 else "ERR"
-        super().__init__(f"the online store refuses the command: {self.code}")
+        super().__init__(f"{called} refuses the command: {self.code}")
 
 
 @dataclass(slots=True, repr=False)
@@ -67,10 +67,14 @@ _NOTHING = object()
 class Connection(asyncio.Protocol):
     """A connection that is lost when Redis says nothing for `silence` seconds while a command waits.
 
-    on_push: called with each push message; on_lost: called once with the reason, when the connection is gone.
+    called: what Redis is for, in errors. on_push: called with each push message; on_lost: called once with the reason,
+    when the connection is gone.
     """
 
-    def __init__(self, silence: float, on_push: Callable[[list[Any]], None], on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, called: str, silence: float, on_push: Callable[[list[Any]], None], on_lost: Callable[[str], None]
+    ) -> None:
+        self._called = called
         self._silence = silence
         self._on_push = on_push
         self._on_lost = on_lost
@@ -110,7 +114,7 @@ class Connection(asyncio.Protocol):
         together.left -= 1
         try:
             if isinstance(message, hiredis.ReplyError):
-                raise Refused(str(message))
+                raise Refused(self._called, str(message))
             together.came.append(message if waiting.handle is None else waiting.handle(message))
         except Exception as error:  # of whatever kind: it is the caller's, the connection goes on
             if not answers.done():
@@ -131,22 +135,28 @@ class Connection(asyncio.Protocol):
         no longer waits; never when Redis refuses or the connection is lost.
         """
         if self.lost or self._transport is None:
-            raise Away(self.lost)
+            raise Away(self._called, self.lost)
         now = time.monotonic()
         # By the time of the last reading, not by now: while the event loop was busy, answers may have come unread.
         if self._waiting and self.heard - self._waiting[0].since > self._silence:
-            raise Late  # it is behind already: more would only make it later
+            raise Late(self._called)  # it is behind already: more would only make it later
         together = _Together(len(calls), [], self._loop.create_future())
         self._waiting.extend(_Waiting(now, handle, together) for _, handle in calls)
         packed = [hiredis.pack_command(command) for command, _ in calls]  # type: ignore[arg-type]
         self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._silence, self._watch)
-        alarm = self._loop.call_later(max(wait, 0.0), _give_up, together.answers)
+        alarm = self._loop.call_later(max(wait, 0.0), self._give_up, together.answers)
         try:
             return await together.answers
         finally:
             alarm.cancel()
+
+    def tell(self, command: Command) -> None:
+        """Send a command to which the answer is a push message, as to SUBSCRIBE."""
+        if self.lost or self._transport is None:
+            raise Away(self._called, self.lost)
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     def _watch(self) -> None:
         """Lose a connection on which a command waits and nothing comes."""
@@ -171,10 +181,9 @@ class Connection(asyncio.Protocol):
         self._on_lost(reason)
         for waiting in self._waiting:
             if not waiting.together.answers.done():
-                waiting.together.answers.set_exception(Away(reason))
+                waiting.together.answers.set_exception(Away(self._called, reason))
         self._waiting.clear()
 
-
-def _give_up(answers: asyncio.Future[list[Any]]) -> None:
-    if not answers.done():
-        answers.set_exception(Late())
+    def _give_up(self, answers: asyncio.Future[list[Any]]) -> None:
+        if not answers.done():
+            answers.set_exception(Late(self._called))

@@ -1,0 +1,1 @@
+"""The connection to a Redis, whatever it is for."""
