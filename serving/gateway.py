@@ -16,7 +16,8 @@ from serving.backends.remote.remote import RemoteBackend
 from serving.backends.remote.servers import Servers
 from serving.contract import Contract
 from serving.errors import SettingsError
-from serving.inference import Inferences
+from serving.hash_key import HashKey
+from serving.inference import Inferences, Keeping
 from serving.listeners.defects import defect
 from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
@@ -28,7 +29,6 @@ from serving.protocols.tf_serving import TfServing
 from serving.repository.making import Making, Remote
 from serving.repository.repository import Repository
 from serving.settings import Settings, environment_name
-from serving.store.keys import HashKey
 from serving.telemetry.metrics import Metrics
 from serving.warm import warm
 
@@ -50,7 +50,8 @@ class Gateway:
         self.servers = _servers(settings)
         self.repository = Repository(Path(settings.model_repo), _making(settings, self.servers), self.metrics.loaded)
         self.store = _store(settings)
-        inferences = Inferences(settings, self.metrics.backends)
+        self.kept = _kept(settings)
+        inferences = Inferences(settings, self.metrics.backends, self.kept)
         self.pipeline = Pipeline(self.repository, settings, self.store, self.metrics.inputs, inferences)
         services = [
             service
@@ -65,6 +66,7 @@ class Gateway:
         if self.store is not None:
             self.metrics.watch_store(self.store)
         self.metrics.watch_servers(self._remotes)
+        self.metrics.watch_caches(inferences.caches, self.kept.redis)
         self.metrics.watch(self._models_served, lambda: self.pipeline.rows_in_flight)
         self._grpc = GrpcListener(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
@@ -79,6 +81,8 @@ class Gateway:
         await asyncio.to_thread(warm, store=self.store is not None)
         if self.store is not None:
             await self.store.start()
+        if self.kept.redis is not None:
+            await self.kept.redis.start()
         if self.servers:
             self._tasks.append(asyncio.create_task(self._tend()))
         await asyncio.to_thread(self.repository.scan)
@@ -98,6 +102,8 @@ class Gateway:
         self.pipeline.close()
         if self.store is not None:
             await self.store.close()
+        if self.kept.redis is not None:
+            await self.kept.redis.close()
         for servers in self.servers.values():
             await servers.close()
 
@@ -174,13 +180,24 @@ def _making(settings: Settings, servers: Mapping[str, Servers]) -> Making:
     )
 
 
+def _kept(settings: Settings) -> Keeping:
+    """How predictions are kept. Raises SettingsError."""
+    key = HashKey.load(Path(settings.hash_key_file)) if settings.hash_key_file else None
+    if key is None or not settings.cache_redis_url:
+        return Keeping(key)
+    from serving.cache.redis_cache import RedisCache  # with hiredis
+
+    return Keeping(key, RedisCache(settings.cache_redis_url, key, settings.cache_timeout_seconds))
+
+
 def _store(settings: Settings) -> "OnlineStore | None":
     """The online store, if a Redis is set up. Raises SettingsError."""
     if not settings.redis_url:
         return None
+    from serving.store import keys
     from serving.store.redis_store import OnlineStore  # with hiredis and the kernels of the replica
 
-    key, timeout = HashKey.load(Path(settings.hash_key_file)), settings.redis_timeout_seconds
+    key, timeout = keys.HashKey.load(Path(settings.hash_key_file)), settings.redis_timeout_seconds
     return OnlineStore(settings.redis_url, key, settings.replica_bytes, timeout, settings.most_stale_seconds)
 
 

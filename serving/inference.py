@@ -1,10 +1,11 @@
 """From the graph's inputs to its outputs, for one served version: cache, batches, backends in order, shadow."""
 
 import asyncio
+import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -12,11 +13,22 @@ import numpy as np
 from serving.backends.backend import InProcess, Tensors, rows_of
 from serving.backends.batching import Batcher, Limits, Priority
 from serving.backends.chain import Chain
+from serving.cache.layout import OutputLayout
+from serving.cache.policy import Policy, choice
+from serving.cache.prediction_cache import PredictionCache
+from serving.cache.row_keys import RowKeys
+from serving.cache.table import Table
+from serving.hash_key import HashKey
 from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.shadow import Shadow
 from serving.telemetry.backends import BackendCounts
 
+if TYPE_CHECKING:
+    from serving.cache.redis_cache import RedisCache
+
+CHEAP_ROW_SECONDS = 1.5e-6
+"""A row that costs less is computed sooner than it is looked up, a few times."""
 SLOW_SECONDS = 0.002
 """What would hold up the event loop for longer goes to a worker thread."""
 
@@ -25,8 +37,16 @@ class Inference:
     """What computes, or remembers, outputs of one version. On one event loop; `run` in any thread."""
 
     def __init__(
-        self, served: ServedModel, settings: Settings, counts: BackendCounts, workers: Executor | None
+        self,
+        served: ServedModel,
+        settings: Settings,
+        counts: BackendCounts,
+        workers: Executor | None,
+        keeping: "Keeping",
     ) -> None:
+        self.cache = keeping.cache(served, settings)
+        self._redis = self.cache is not None and self.cache.asks_redis
+        self.name, self.version = served.name, served.version
         self._seconds = served.seconds
         self._batch_rows = settings.batch_rows
         for backend in served.backends:
@@ -56,18 +76,29 @@ class Inference:
 
     def here(self, rows: int) -> bool:
         """Whether so many rows can be answered without waiting for anything outside this thread."""
-        return self.chain.here
+        return self.chain.here and not self._redis
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Outputs of n rows, computed in this thread. Raises BackendFailed."""
-        return self._compute_now(tensors)
+        """Outputs of n rows, remembered or computed in this thread. Raises BackendFailed."""
+        if self.cache is None:
+            return self._compute_now(tensors)
+        return self.cache.run(tensors, self._compute_now)
 
     async def infer(self, tensors: Tensors, deadline: float | None, priority: Priority) -> Tensors:
-        """Outputs of n rows. Raises TooLate, Overloaded, BackendFailed."""
-        return await self._compute(priority, tensors, deadline)
+        """Outputs of n rows, remembered or computed. Raises TooLate, Overloaded, BackendFailed."""
+        if self.cache is None:
+            return await self._compute(priority, tensors, deadline)
+        return await self.cache.infer(tensors, deadline, partial(self._compute, priority))
+
+    async def forget(self, tensors: Tensors) -> None:
+        """Drop what is kept of n rows, in all gateways. Raises NotReady when Redis cannot be told."""
+        if self.cache is not None:
+            await self.cache.drop(tensors)
 
     async def _compute(self, priority: Priority, tensors: Tensors, deadline: float | None) -> Tensors:
-        """In shared batches, or by themselves; many rows in pieces that a server takes."""
+        """At once where that is quick, else in shared batches or alone; many rows in pieces that a server takes."""
+        if not self._forced and self.chain.here and self._seconds(rows_of(tensors)) <= SLOW_SECONDS:
+            return self._compute_now(tensors)
         one = partial(self.batcher.submit, priority=priority) if self._together else self._compute_later
         if rows_of(tensors) <= self._batch_rows:
             return await one(tensors, deadline)
@@ -90,15 +121,38 @@ class Inference:
             self._shadow.offer(tensors, outputs)
         return outputs
 
-    async def forget(self, tensors: Tensors) -> None:
-        """Drop what is kept of n rows."""
+
+class Keeping:
+    """What predictions are kept with: the gateway's key, and its Redis where it has one for them."""
+
+    def __init__(self, hash_key: HashKey | None = None, redis: "RedisCache | None" = None) -> None:
+        """hash_key: None for one that nobody else has."""
+        self.hash_key = hash_key or HashKey(secrets.token_bytes(16))
+        self.redis = redis
+
+    def cache(self, served: ServedModel, settings: Settings) -> PredictionCache | None:
+        """The cache of one version; None where its predictions are not kept."""
+        policy = Policy(*settings.chosen("cache", served.name))
+        if policy is Policy.OFF or (policy is Policy.AUTO and served.cost[1] < CHEAP_ROW_SECONDS):
+            return None
+        redis = None if policy is Policy.LOCAL else self.redis
+        layout = OutputLayout(served.contract.graph_outputs())
+        return PredictionCache(
+            layout,
+            RowKeys(self.hash_key, served.digest, tuple(served.graph_inputs)),
+            Table(settings.cache_bytes, layout.width),
+            redis,
+            settings.cache_ttl_seconds,
+            choice=choice(policy, redis is not None),
+        )
 
 
 class Inferences:
     """The inference of each served version, made when it is first asked and gone with it."""
 
-    def __init__(self, settings: Settings, counts: BackendCounts | None = None) -> None:
+    def __init__(self, settings: Settings, counts: BackendCounts | None = None, keeping: Keeping | None = None) -> None:
         self._settings = settings
+        self._keeping = keeping or Keeping()
         self.counts = counts or BackendCounts()
         self.workers: Executor | None = None
         self._made: WeakSet[Inference] = WeakSet()
@@ -107,12 +161,23 @@ class Inferences:
         """Its inference."""
         found: Inference | None = served.attached.get(self)
         if found is None:
-            found = served.attached[self] = Inference(served, self._settings, self.counts, self.workers)
+            found = served.attached[self] = Inference(served, self._settings, self.counts, self.workers, self._keeping)
             self._made.add(found)
         return found
 
     async def forget_everything(self) -> None:
-        """Drop all that is kept."""
+        """Drop all that is kept, in all gateways. Raises NotReady when Redis cannot be told."""
+        for inference in list(self._made):
+            if inference.cache is not None:
+                inference.cache.clear()
+        if self._keeping.redis is not None:
+            await self._keeping.redis.flush()
+
+    def caches(self) -> Iterator[tuple[str, int, PredictionCache]]:
+        """Model, version and cache of those that keep predictions."""
+        for inference in list(self._made):
+            if inference.cache is not None:
+                yield inference.name, inference.version, inference.cache
 
     def close(self) -> None:
         """Calls that wait for a batch end."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +86,26 @@ class PredictionCache:
         """Rows that the table did not have and that were not computed: Redis had them, or another call computed them.
         What the table had and had not, it counts itself."""
         if redis is not None:
-            redis.listeners.add(self._dropped_elsewhere)
+            redis.listeners.add(WeakMethod(self._dropped_elsewhere))
+
+    @property
+    def asks_redis(self) -> bool:
+        """Whether rows that are not in the table may be asked of Redis."""
+        return self._redis is not None
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Rows by where they were found: in the table, not there, and of those in Redis or with another call."""
+        return {"table": self.table.hits, "missed": self.table.misses, **self.rows}
+
+    def clear(self) -> None:
+        """Forget everything that is kept here."""
+        self.table.clear()
 
     def close(self) -> None:
         """The version is not served any more."""
         if self._redis is not None:
-            self._redis.listeners.discard(self._dropped_elsewhere)
+            self._redis.listeners.discard(WeakMethod(self._dropped_elsewhere))
 
     def known(self, tensors: Tensors) -> Known:
         """What the table has of n rows, without computing anything."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,9 @@ class RedisCache:
     """Values by 128-bit key. Everything on one event loop.
 
     `get` and `put` raise nothing but cancellation: when Redis is away, full, slow or wrong, nothing is found and
-    nothing is kept. After one timeout it is not asked again until it has said something. Listeners are called with the
-    keys, uint64[k, 2], that any gateway drops, and with None where all may have been dropped, also unheard.
+    nothing is kept. After one timeout it is not asked again until it has said something. Listeners, which are held
+    weakly, are called with the keys, uint64[k, 2], that any gateway drops, and with None where all may have been
+    dropped, also unheard.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class RedisCache:
         self._late = 0.0
         self._writes: set[asyncio.Task[None]] = set()
         self._unanswered = 0
-        self.listeners: set[Callable[[NDArray[np.uint64] | None], None]] = set()
+        self.listeners: set[WeakMethod[Callable[[NDArray[np.uint64] | None], None]]] = set()
         self.rows = dict.fromkeys(("hit", "miss", "corrupt", "unanswered", "written", "refused", "unwritten"), 0)
         """Rows: found, not found, not right, asked for in vain; written, refused (Redis is full), not written."""
 
@@ -208,14 +210,19 @@ class RedisCache:
 
     def _everything_may_be_gone(self) -> None:
         """Messages were missed, or whoever was away may have missed ours."""
-        for listener in tuple(self.listeners):
-            listener(None)
+        self._tell(None)
 
     def _heard(self, told: bytes) -> None:
         """Some gateway, perhaps this one, has dropped something."""
         keys = np.frombuffer(bytearray(told), "<u8").astype(np.uint64).reshape(-1, 2) if len(told) % 16 == 0 else None
+        self._tell(keys if told else None)
+
+    def _tell(self, keys: NDArray[np.uint64] | None) -> None:
         for listener in tuple(self.listeners):
-            listener(keys if told else None)
+            if (heard := listener()) is None:  # of a version that is gone
+                self.listeners.discard(listener)
+            else:
+                heard(keys)
 
 
 def _names(keys: NDArray[np.uint64]) -> list[bytes]:

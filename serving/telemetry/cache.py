@@ -65,7 +65,9 @@ class CacheState(Collector):
         yield from (entries, size, evictions, rows)
         if self._redis is not None:
             yield GaugeMetricFamily("epm_cache_redis_up", "Whether its Redis answers.", float(self._redis.link.up))
-            told = CounterMetricFamily("epm_cache_redis_rows", "Rows asked of, or written to, Redis.", labels=["outcome"])
+            told = CounterMetricFamily(
+                "epm_cache_redis_rows", "Rows asked of, or written to, Redis.", labels=["outcome"]
+            )
             for outcome, count in self._redis.rows.items():
                 told.add_metric([outcome], float(count))
             yield told

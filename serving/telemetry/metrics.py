@@ -9,6 +9,8 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from serving.telemetry.backends import BackendCounts
+from serving.telemetry.cache import Caches, CacheState
+from serving.telemetry.cache import Redis as CacheRedis
 from serving.telemetry.inputs import InputStates
 from serving.telemetry.servers import Remotes, ServerStates
 from serving.telemetry.store import Store, StoreState
@@ -59,6 +61,10 @@ class Metrics:
     def watch_servers(self, remotes: Remotes) -> None:
         """Read the state of servers whenever the metrics are read."""
         self.registry.register(ServerStates(remotes))
+
+    def watch_caches(self, caches: Caches, redis: CacheRedis | None) -> None:
+        """Read what is kept of predictions whenever the metrics are read."""
+        self.registry.register(CacheState(caches, redis))
 
     def finished(self, method: tuple[str, str], model: tuple[str, int] | None, status: str, seconds: float) -> None:
         """Count one answered call or message. method: (protocol, method); model: (name, version) of what answered."""
