@@ -161,9 +161,17 @@ def _cache() -> None:
     cache_kernels.checksums(keys.view(np.int64), values, row_keys.k0, row_keys.k1, np.empty(1, np.uint64))
 
 
+def _forest() -> None:
+    from serving.backends.forest_kernels import HEADER, answer
+
+    nothing = np.empty((0, 1), np.float32)
+    answer(nothing, np.zeros(HEADER, np.int32), nothing.copy(), np.empty(0, np.int32))
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "features": _features,
+    "forest": _forest,
     "margins": _margins,
-    "store": _store,
     "cache": _cache,
+    "store": _store,
 }

@@ -3,17 +3,18 @@
 import pytest
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pool import Default, DescriptorPool
-from tensorflow.core.example import example_pb2  # noqa: F401 (these imports fill the pool of official messages)
+from onnx import onnx_ml_pb2  # noqa: F401 (these imports fill the pool of official messages)
+from tensorflow.core.example import example_pb2  # noqa: F401
 from tensorflow.core.protobuf import meta_graph_pb2  # noqa: F401
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2  # noqa: F401
 from tritonclient.grpc import service_pb2  # noqa: F401
 
-from serving.stubs.foreign import kserve_v2_pb2, tensorflow_error_pb2, tensorflow_pb2, tensorflow_serving_pb2
+from serving.stubs.foreign import kserve_v2_pb2, onnx_pb2, tensorflow_error_pb2, tensorflow_pb2, tensorflow_serving_pb2
 
 pytestmark = pytest.mark.unit
 
 OFFICIAL: DescriptorPool = Default()
-FILES = (kserve_v2_pb2, tensorflow_error_pb2, tensorflow_pb2, tensorflow_serving_pb2)
+FILES = (kserve_v2_pb2, onnx_pb2, tensorflow_error_pb2, tensorflow_pb2, tensorflow_serving_pb2)
 
 
 def _nested(message: Descriptor) -> list[Descriptor]:
