@@ -1,4 +1,4 @@
-"""Predictions that gateways keep: shared through Redis, known again by features alone, gone when an entity is erased."""
+"""Predictions that gateways keep: shared through Redis, known again by features, gone when somebody is erased."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Place:
     two: Running
     token: Path
 
-    def keys(self) -> set[bytes]:
+    def names(self) -> set[bytes]:
         """Names of the kept predictions in Redis."""
         with self.kept.client() as client:
             return set(client.scan_iter(match=KEPT, count=1000))
@@ -83,7 +83,7 @@ def written(place: Place) -> None:
             metadata=metadata,
             timeout=30,
         )
-    assert place.keys() == set()
+    assert place.names() == set()
     assert until(lambda: all(entries(at) == 0 for at in (place.one, place.two)))
 
 
@@ -112,7 +112,7 @@ def erase(place: Place, entity: str, *options: str) -> None:
 def test_what_one_gateway_computed_the_other_one_knows(place: Place) -> None:
     computed = sample(place.two, "epm_backend_rows_total")
     first = ask(place.one)
-    assert until(lambda: len(place.keys()) == len(PEOPLE))
+    assert until(lambda: len(place.names()) == len(PEOPLE))
     assert np.array_equal(ask(place.two), first)
     assert sample(place.two, "epm_backend_rows_total") == computed
     found = sample(place.two, "epm_cache_rows_total", model="small", **{"from": "redis"})
@@ -124,9 +124,9 @@ def test_what_one_gateway_computed_the_other_one_knows(place: Place) -> None:
 
 def test_keys_and_values_in_redis_tell_nobody_anything(place: Place) -> None:
     ask(place.one)
-    assert until(lambda: len(place.keys()) == len(PEOPLE))
+    assert until(lambda: len(place.names()) == len(PEOPLE))
     with place.kept.client() as client:
-        for key in place.keys():
+        for key in place.names():
             assert len(key) == len(KEPT) - 1 + 32
             assert b"canary" not in client.get(key)
             assert 0 < client.pttl(key) <= 3_600_000
@@ -136,11 +136,11 @@ def test_erasing_an_entity_drops_what_is_kept_of_it_everywhere_and_nothing_else(
     for at in (place.one, place.two):
         ask(at)
         ask(at, "leaves")
-    assert until(lambda: len(place.keys()) == 2 * len(PEOPLE))
+    assert until(lambda: len(place.names()) == 2 * len(PEOPLE))
     assert [entries(at) for at in (place.one, place.two)] == [2 * len(PEOPLE)] * 2
     erase(place, PEOPLE[0])
     left = 2 * (len(PEOPLE) - 1)
-    assert len(place.keys()) == left
+    assert len(place.names()) == left
     assert until(lambda: [entries(at) for at in (place.one, place.two)] == [left] * 2)
 
 
@@ -151,9 +151,9 @@ def test_flushing_drops_what_is_kept_of_former_facts_and_of_columns_too(place: P
         ask(at)
         with grpc.insecure_channel(at.grpc) as channel:
             prediction_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=30)
-    assert until(lambda: len(place.keys()) == len(PEOPLE) + 1)
+    assert until(lambda: len(place.names()) == len(PEOPLE) + 1)
     erase(place, PEOPLE[1], "--flush-cache")
-    assert place.keys() == set()
+    assert place.names() == set()
     assert until(lambda: [entries(at) for at in (place.one, place.two)] == [0, 0])
 
 
