@@ -49,9 +49,14 @@ def _tree_attributes(forest: Forest) -> dict[str, Any]:
 
 
 def _leaf_attributes(forest: Forest) -> dict[str, Any]:
-    """A tree that only ever speaks of one score (as boosted ones do) lists no weights for the others."""
+    """A tree that only ever speaks of one score (as boosted ones do) lists no weights for the others.
+
+    The first tree speaks of scores that no tree speaks of: onnxruntime 1.31 leaves out the base of a score without a
+    weight.
+    """
     speaks = np.stack([forest.value[forest.tree == tree].any(axis=0) for tree in range(len(forest.roots))])
     speaks[~speaks.any(axis=1), 0] = True  # a tree of zeros still needs a weight
+    speaks[0] |= ~speaks.any(axis=0)
     leaves = np.flatnonzero(forest.feature < 0)
     which, scores = np.nonzero(speaks[forest.tree[leaves]])
     nodes = leaves[which]

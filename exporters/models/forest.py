@@ -65,8 +65,8 @@ def from_boosters(boosters: Sequence[Any]) -> Forest:
         learner = _learner(booster, "binary:logistic")
         trees = learner["gradient_booster"]["model"]["trees"]
         parts += _boosted(learner, [column] * len(trees), len(boosters))
-        chance = float(_base(learner)[0])
-        base.append(np.log(chance) - np.log1p(-chance))
+        chance, one = np.float32(_base(learner)[0]), np.float32(1)
+        base.append(-np.log(one / chance - one))  # in float32, as XGBoost's ProbToMargin: to the bit
     return _join(parts, np.array(base, np.float32), "<", "identity", boosters[0].num_features())
 
 

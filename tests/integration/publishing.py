@@ -16,6 +16,7 @@ from tests.support.models import write_version
 
 def publish(root: Path, model: str, version: int, seed: int, spoil: Callable[[Path], None] | None = None) -> None:
     """Put a version into `root`, in place of one of the same number; `spoil` breaks it before anybody sees it."""
+    root.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent) as beside:
         made = write_version(Path(beside), model, version, seed=seed)
         if spoil is not None:

@@ -13,6 +13,7 @@ from serving.stubs.epm.v1 import features_pb2 as f1
 from serving.stubs.epm.v1 import features_pb2_grpc, prediction_pb2_grpc
 from serving.stubs.epm.v1 import prediction_pb2 as v1
 from tests.integration.commands import epm
+from tests.integration.publishing import answer, publish
 from tests.support import histories, models
 from tests.support.gateways import Running, gateway
 from tests.support.metrics import sample, until
@@ -170,3 +171,24 @@ def test_a_row_is_known_again_whoever_sends_it_and_however(place: Place) -> None
     assert np.array_equal(np.array(response.outputs[0].classes.probabilities, np.float32), by_id)
     assert sample(place.one, "epm_cache_rows_total", model="small", **{"from": "table"}) == known + 1
     assert list(response.coverage) == [1.0]
+
+
+@pytest.mark.parametrize("policy", ["local", "redis"])
+def test_a_model_exported_again_under_its_number_never_gets_an_old_answer(tmp_path: Path, policy: str) -> None:
+    """The same row is asked again and again while the version is replaced: once the new one answers, only that one."""
+    (tmp_path / "key").write_text("00112233445566778899aabbccddeeff\n")
+    publish(tmp_path / "models", "small", 1, seed=0)
+    with RedisServer() as kept:
+        options = {"cache": policy, "cache_redis_url": kept.url, "hash_key_file": tmp_path / "key"}
+        with gateway(tmp_path / "models", repository_poll_seconds=0.1, **options) as at:
+            former = answer(at, "small")
+            assert answer(at, "small") == former
+            known = sample(at, "epm_cache_rows_total", **{"from": "table"})
+            assert known >= 1
+            publish(tmp_path / "models", "small", 1, seed=9)
+            assert until(lambda: answer(at, "small") != former)
+            renewed = answer(at, "small")
+            assert renewed[0] == 1
+            assert all(answer(at, "small") == renewed for _ in range(20))
+        with gateway(tmp_path / "models", cache="off") as plain:
+            assert answer(plain, "small") == renewed

@@ -1,6 +1,5 @@
 """Forests computed by our own kernels, against a walk in plain Python, onnxruntime and xgboost."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,13 +124,7 @@ def test_margins_are_xgboosts_to_the_bit(classes: int, missing: float) -> None:
     if classes == 2:
         learner.set_params(objective="binary:logistic")
     learner.fit(X, y)
-    if classes == 2:
-        config = json.loads(learner.get_booster().save_config())
-        chance = np.float32(config["learner"]["learner_model_param"]["base_score"].strip("[]"))
-        base = -np.log(1 / chance - 1)  # as xgboost computes it, in float32
-        grown = replace(from_boosters([learner.get_booster()]), base=np.array([base], np.float32))
-    else:
-        grown = from_xgboost(learner)
+    grown = from_boosters([learner.get_booster()]) if classes == 2 else from_xgboost(learner)
     graph = OnnxBuilder()
     onnx_forest.add(graph, grown, "features", "scores")
     columns = len(grown.base)
@@ -141,6 +134,23 @@ def test_margins_are_xgboosts_to_the_bit(classes: int, missing: float) -> None:
     assert same_bits(np.asarray(ours.run({"features": X})["scores"]), margins)
     few = [ours.run({"features": X[i : i + 5]})["scores"] for i in range(0, 1000, 5)]
     assert same_bits(np.concatenate(few), margins[:1000])
+
+
+def test_a_score_that_no_tree_speaks_of_is_its_base_in_both_backends() -> None:
+    """Boosting may stop to grow trees for a class; what onnxruntime does without a weight is not what we write."""
+    random = np.random.default_rng(3)
+    X = random.normal(size=(500, 4)).astype(np.float32)
+    learner = xgboost.XGBClassifier(n_estimators=5, max_depth=3, objective="multi:softprob", n_jobs=1)
+    grown = from_xgboost(learner.fit(X, np.digitize(X[:, 0], [-0.5, 0.5])))
+    silent = grown.value.copy()
+    silent[:, 2] = 0
+    grown = replace(grown, value=silent, base=np.array([0.5, 0.25, 0.75], np.float32))
+    graph = OnnxBuilder()
+    onnx_forest.add(graph, grown, "features", "scores")
+    model = graph.to_bytes("m", {"features": (4,)}, {"scores": (3,)})
+    ours = ForestBackend(model, {"scores": ("float32", (3,))}).run({"features": X})["scores"]
+    assert (ours[:, 2] == np.float32(0.75)).all()
+    np.testing.assert_allclose(ours, by_onnxruntime(model, X)["scores"], rtol=0, atol=1e-6)
 
 
 def test_a_random_forest_with_missing_values_and_deep_trees_is_what_it_was_trained() -> None:
