@@ -93,7 +93,8 @@ class Server:
 def gateway(model_repo: str, cpu: int | None = None) -> Server:
     """`epm serve` on free ports."""
     epm = Path(sys.executable).with_name("epm")
-    return Server([str(epm), "serve", "--grpc-port", "0", "--http-port", "0", "--model-repo", model_repo], cpu)
+    ports = ["--grpc-port", "0", "--http-port", "0"]
+    return Server([str(epm), "serve", *ports, "--model-repo", model_repo, "--cache", "off"], cpu)
 
 
 def echo(cpu: int | None = None) -> Server:

@@ -65,7 +65,7 @@ class _StoppingPipeline:
         self.max_rows = MOST_ROWS
         self.inputs: Any = None
 
-    async def predict(self, served: Any, inputs: Any, deadline: float | None = None, entities: Any = None) -> Any:
+    async def predict(self, served: Any, inputs: Any, *_: Any) -> Any:
         self.inputs = inputs
         raise _Stopped
 
@@ -78,7 +78,7 @@ class _InstantPipeline:
         self.max_rows = MOST_ROWS
         self.prediction: Any = None
 
-    async def predict(self, served: Any, inputs: Any, deadline: float | None = None, entities: Any = None) -> Any:
+    async def predict(self, served: Any, inputs: Any, *_: Any) -> Any:
         return self.prediction
 
 
@@ -94,7 +94,7 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
     repository.scan()
     served = repository.resolve(model)
     pipeline, stopping, instant = (
-        Pipeline(repository, Settings()),
+        Pipeline(repository, Settings(cache="off")),
         _StoppingPipeline(repository),
         _InstantPipeline(repository),
     )

@@ -209,7 +209,7 @@ async def _bytes_to_bytes(place: Place, pair: Pair, sizes: Sizes) -> dict[str, A
     repository.scan()
     store = OnlineStore(place.url, HashKey(HASH_KEY), 256 << 20, 2.0)
     await store.start()
-    pipeline = Pipeline(repository, Settings(), store)
+    pipeline = Pipeline(repository, Settings(cache="off"), store)
     epm = Epm(pipeline)
     try:
         for number, (columns, ids) in enumerate(zip(pair.columns, pair.ids, strict=True)):
@@ -264,7 +264,7 @@ class _Stopping:
         self.inputs: Any = None
         self.entities: Entities | None = None
 
-    async def predict(self, served: Any, inputs: Any, deadline: Any = None, entities: Entities | None = None) -> Any:
+    async def predict(self, served: Any, inputs: Any, _: Any, entities: Entities | None, *__: Any) -> Any:
         self.inputs, self.entities = inputs, entities
         raise _StoppedError
 
