@@ -54,6 +54,7 @@ class Place:
             "hash-key-file": self.folder / "key",
             "facts-token-file": self.token_file,
             "replica-bytes": replica_bytes,
+            "cache": "off",
             "log-level": "warning",
         }
         given = [f"--{name}={value}" for name, value in options.items()]

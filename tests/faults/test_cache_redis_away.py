@@ -18,7 +18,7 @@ from tests.support.stores import eventually
 
 pytestmark = pytest.mark.faults
 
-SLACK = 0.25
+SLACK = 2.0
 """Seconds that a call may take beyond the timeout, on a busy machine."""
 
 
@@ -101,7 +101,7 @@ def test_one_that_is_paused_costs_one_timeout_and_then_nothing() -> None:
 
 def test_who_is_in_a_hurry_waits_no_longer_than_that_and_says_nothing_about_redis() -> None:
     async def run(server: RedisServer) -> None:
-        async with gateways(server.url, 1, seconds=1.0) as (cached,):
+        async with gateways(server.url, 1, seconds=5.0) as (cached,):
             model, begin = Model(), time.monotonic()
             server.pause()
             check(await cached.infer(rows_of_numbers(1), begin + 0.005, model.infer), 1)
