@@ -135,8 +135,11 @@ class Gateway:
     async def _tend(self) -> None:
         """Let backends at servers look after themselves: their proofs are due, whether or not anybody calls."""
         while True:
-            for _, _, backend in self._remotes():
-                backend.tend()
+            try:
+                for _, _, backend in self._remotes():
+                    backend.tend()
+            except Exception:  # of whatever kind: nothing would ever be proven again
+                defect(log, "tending backends")
             await asyncio.sleep(TEND_SECONDS)
 
     def _remotes(self) -> Iterator[tuple[str, int, RemoteBackend]]:

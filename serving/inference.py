@@ -104,7 +104,7 @@ class Inference:
             return await one(tensors, deadline)
         pieces = [asyncio.ensure_future(one(piece, deadline)) for piece in _pieces(tensors, self._batch_rows)]
         try:
-            return _joined([await piece for piece in pieces])
+            return _joined(await asyncio.gather(*pieces))
         finally:
             for piece in pieces:
                 piece.cancel()

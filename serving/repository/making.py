@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,9 @@ class Making:
             proving = asyncio.run_coroutine_threadsafe(backend.prove(), self.loop)
             try:
                 return proving.result(self.prove_seconds)
-            except (ContractError, BackendFailed, TimeoutError) as error:
+            except ContractError:
+                errors.append(f"{backend.name} answers wrongly")
+            except (BackendFailed, TimeoutError, CancelledError):  # the last: the gateway is leaving
                 proving.cancel()
-                errors.append(f"{backend.name}: {error or 'no answer'}")
-        raise BackendFailed(f"no backend has proven itself: {'; '.join(errors)}")
+                errors.append(f"{backend.name} does not answer")
+        raise BackendFailed(f"no backend has proven itself: {', '.join(errors)}")  # addresses stand in the log

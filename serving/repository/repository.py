@@ -88,6 +88,9 @@ class Repository:
                 raise NotFound(f"model {name!r} has no version label {label[:100]!r}; labels: {known}")
         served = state.newest if version is None else state.served.get(version)
         if served is None:
+            pending = state.refused.get(version or 0)
+            if pending is not None and pending.again:
+                raise NotReady(f"version {version} of model {name!r}: {pending.reason}")
             known = ", ".join(map(str, sorted(state.served)))
             raise NotFound(f"version {version} of model {name!r} is not served; served: {known}")
         return served

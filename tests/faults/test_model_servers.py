@@ -117,7 +117,7 @@ def test_a_single_one_that_is_killed_fails_calls_at_once_and_is_used_when_it_is_
     asyncio.run(run())
 
 
-def test_one_of_two_that_hangs_costs_a_timeout_and_no_answer() -> None:
+def test_one_of_two_that_hangs_costs_less_than_a_timeout_and_no_answer() -> None:
     async def run() -> None:
         async with FakeTriton() as one, FakeTriton() as two, asking(one.address, two.address) as backend:
             await all_closed(backend, 2)
@@ -132,7 +132,8 @@ def test_one_of_two_that_hangs_costs_a_timeout_and_no_answer() -> None:
                 await eventually(lambda: backend.states()[1].state is State.CLOSED)
                 await load.more()
             assert load.errors == []
-            assert backend.outcomes["timeout"] >= 3
+            assert backend.outcomes["late"] >= 1
+            assert backend.outcomes["timeout"] == 0
 
     asyncio.run(run())
 
@@ -145,11 +146,8 @@ def test_one_that_hangs_is_found_out_though_every_caller_has_a_short_deadline() 
                 await load.more()
                 two.delay = 60
                 await eventually(lambda: backend.states()[1].state is State.OPEN)
-                assert {type(error) for error in load.errors} == {TooLate}
-                await asyncio.sleep(0.35)  # until the last that went there have ended
-                load.errors.clear()
                 await load.more(100)
-                assert load.errors == []
+                assert load.errors == []  # half of the time was left for the other one
             assert backend.outcomes["timeout"] == 0
 
     asyncio.run(run())
@@ -267,6 +265,29 @@ def test_another_version_or_another_artifact_under_the_same_number_is_not_believ
                 server.version = 1
                 await eventually(lambda: backend.unavailable == "", 8)
                 assert is_right(rows(2), await backend.infer(rows(2), None))
+
+    asyncio.run(run())
+
+
+def test_a_server_that_comes_back_with_another_artifact_has_to_prove_itself_before_it_is_believed() -> None:
+    async def run() -> None:
+        async with FakeTriton() as server, asking(server.address) as backend:
+            await backend.prove()
+            assert is_right(rows(2), await backend.infer(rows(2), None))
+            await server.stop()
+            await server.start()
+            await eventually(lambda: server.proofs >= 2 and backend.unavailable == "")
+            assert is_right(rows(2), await backend.infer(rows(2), None))
+            await server.stop()
+            server.seed = 3
+            await server.start()
+            for _ in range(3):  # one may be on its way before the loss is known: its answer is dropped
+                with pytest.raises(BackendFailed):
+                    await backend.infer(rows(2), None)
+            await eventually(lambda: "not the trained model's" in backend.unavailable)
+            server.seed = 0
+            await eventually(lambda: backend.unavailable == "")
+            assert is_right(rows(2), await backend.infer(rows(2), None))
 
     asyncio.run(run())
 

@@ -64,6 +64,11 @@ class ServerProcess(ABC):
         self.kill()
         raise RuntimeError(f"{Path(command[0]).name} did not start:\n{written}")
 
+    @property
+    def has_ended(self) -> bool:
+        """By itself, after it was started."""
+        return self._process is not None and self._process.poll() is not None
+
     def kill(self) -> None:
         """End all its processes as if the power had failed (SIGKILL)."""
         if self._process is not None:

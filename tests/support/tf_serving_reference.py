@@ -20,7 +20,7 @@ class TfServingReference(ServerProcess):
         super().__init__()
         (self.grpc_port,) = free_ports(1)
         self._repository = repository.resolve()
-        self._options = options
+        self.options = options
 
     @property
     def grpc(self) -> str:
@@ -37,7 +37,7 @@ class TfServingReference(ServerProcess):
             return True
 
     def command(self) -> list[str]:
-        given = {name.replace("_", "-"): value for name, value in self._options.items()}
+        given = {name.replace("_", "-"): value for name, value in self.options.items()}
         arguments = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
         program = "tests.support.tf_serving_program"
         return [sys.executable, "-m", program, str(self._repository), str(self.grpc_port), *arguments]

@@ -31,7 +31,7 @@ class TritonServer(ServerProcess):
     def __init__(self, repository: Path, **options: object) -> None:
         super().__init__()
         self.grpc_port, self.http_port, self.metrics_port = free_ports(3)
-        self._repository = repository
+        self.repository = repository
         self._options = options
 
     @property
@@ -58,7 +58,7 @@ class TritonServer(ServerProcess):
         backends = self.folder / "backends"
         _write_backends(backends)
         options: dict[str, object] = {
-            "model_repository": self._repository,
+            "model_repository": self.repository,
             "backend_directory": backends,
             "backend_config": f"python,shm-region-prefix-name={self._shared}",
             "disable_auto_complete_config": True,

@@ -209,3 +209,41 @@ def test_whatever_happens_only_a_proof_closes_it() -> None:
                     believed = believed and kind == "failed" and failures < FAILURES
             assert (breaker.state is State.CLOSED) == believed
             assert bool(breaker.reason) == (not believed)
+
+
+def test_a_lost_connection_makes_it_as_good_as_fresh_and_what_was_begun_before_counts_for_nothing() -> None:
+    breaker, _ = closed()
+    call = breaker.ticket
+    breaker.lost()
+    assert (breaker.state, breaker.fresh, breaker.due) == (State.HALF_OPEN, True, True)
+    for _ in range(FAILURES):
+        breaker.failed(call, "the connection is lost")
+    breaker.succeeded(call)
+    assert (breaker.state, breaker.fresh) == (State.HALF_OPEN, True)
+    breaker.proven(breaker.begin_proof())
+    assert (breaker.state, breaker.fresh, breaker.due) == (State.CLOSED, False, False)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_proof_over_the_lost_connection_shows_nothing_and_the_next_is_due_at_once(right: bool) -> None:
+    breaker, clock = closed()
+    clock.now += 2 * AGAIN_SECONDS
+    ticket = breaker.begin_proof()
+    breaker.lost()
+    assert not breaker.due
+    breaker.proven(ticket) if right else breaker.disproved(ticket, "another model")
+    assert (breaker.state, breaker.fresh, breaker.due) == (State.HALF_OPEN, True, True)
+    breaker.disproved(breaker.begin_proof(), "no connection")
+    assert (breaker.state, breaker.fresh, breaker.reason) == (State.OPEN, False, "no connection")
+
+
+def test_losing_connections_tells_an_open_one_nothing() -> None:
+    breaker, clock = made()
+    breaker.disproved(breaker.begin_proof(), "another model")
+    breaker.lost()
+    assert (breaker.state, breaker.reason, breaker.due) == (State.OPEN, "another model", False)
+    clock.now += SHORTEST_PAUSE
+    ticket = breaker.begin_proof()
+    breaker.lost()
+    breaker.proven(ticket)
+    assert breaker.state is State.CLOSED

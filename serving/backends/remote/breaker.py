@@ -32,8 +32,9 @@ class Breaker:
     """The state of one address and version.
 
     Closed by a right answer to the golden rows and by nothing else; a fresh one waits for its first. Opened by a wrong
-    answer, by FAILURES in a row, by a proof that fails. What is told of a call bears the `ticket` there was when it
-    began: what belongs to a time before the last opening or closing counts for nothing.
+    answer, by FAILURES in a row, by a proof that fails. As good as fresh when the connection is lost: it may be another
+    server that answers next. What is told of a call bears the `ticket` there was when it began: what belongs to a time
+    before the last opening, closing or loss counts for nothing.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Breaker:
         self._draw = draw
         self.state = State.HALF_OPEN
         self.fresh = True
-        """Whether no proof has come to an end yet."""
+        """Whether no proof has judged yet who stands there now."""
         self.proving = False
         self.reason = "it is not proven yet"
         """Why it is not closed."""
@@ -67,19 +68,18 @@ class Breaker:
 
     def proven(self, ticket: int) -> None:
         """The golden rows were answered rightly."""
+        if ticket == self.ticket:
+            if self.state is State.CLOSED:
+                self._pause = SHORTEST_PAUSE
+            else:
+                self.state, self.reason, self.ticket, self._failures = State.CLOSED, "", ticket + 1, 0
         self._end_proof()
-        if ticket != self.ticket:
-            return
-        if self.state is State.CLOSED:
-            self._pause = SHORTEST_PAUSE
-        else:
-            self.state, self.reason, self.ticket, self._failures = State.CLOSED, "", ticket + 1, 0
 
     def disproved(self, ticket: int, reason: str, longest: float = LONGEST_PAUSE) -> None:
         """They were not, or not answered at all. longest: seconds that the pause may have now."""
-        self._end_proof()
         if ticket == self.ticket:
             self._open(reason, longest)
+        self._end_proof()
 
     def unsettled(self) -> None:
         """The proof has ended without showing anything of an address that is asked."""
@@ -102,6 +102,12 @@ class Breaker:
         if ticket == self.ticket and self.state is State.CLOSED:
             self._open(reason)
 
+    def lost(self) -> None:
+        """There is another connection, or none: what was proven was proven of a server that may be gone."""
+        if self.state is State.CLOSED:
+            self.state, self.fresh, self.ticket = State.HALF_OPEN, True, self.ticket + 1
+            self.reason, self._failures, self._next = "its connection was lost", 0, self._clock()
+
     def suspect(self, ticket: int) -> None:
         """A call ended in a way that tells nothing, and would if it went on: the next proof is brought forward."""
         if ticket == self.ticket and self.state is State.CLOSED:
@@ -113,9 +119,13 @@ class Breaker:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _end_proof(self) -> None:
-        """The next one, as long as nothing opens the breaker."""
-        self.proving = self.fresh = False
+        """The next one, as long as nothing opens the breaker; at once if this one has judged a former connection."""
+        self.proving = False
         now = self._clock()
-        if self.state is not State.OPEN:
+        if self.state is State.HALF_OPEN:
+            self._next = now
+        else:
+            self.fresh = False
+        if self.state is State.CLOSED:
             self._next = now + AGAIN_SECONDS * self._draw(0.8, 1.2)
         self._soonest = now + SUSPECT_SECONDS

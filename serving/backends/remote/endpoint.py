@@ -1,10 +1,12 @@
 """A channel to one address, and what its failures are called."""
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import grpc
-from grpc import StatusCode
+from grpc import ChannelConnectivity, StatusCode
 
 from serving.backends.remote.addresses import Address
 
@@ -49,6 +51,10 @@ _CODES = {
 }
 
 
+_APART = (ChannelConnectivity.IDLE, ChannelConnectivity.TRANSIENT_FAILURE)
+"""States that may come after a connection which was too short to be seen."""
+
+
 class CallFailed(Exception):
     """A call that got a status instead of an answer. reason: in words, with nothing of what was sent."""
 
@@ -56,6 +62,12 @@ class CallFailed(Exception):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class Follower(Protocol):
+    """Whoever believes what it knows of a server for as long as the connection to it stands."""
+
+    def connection_lost(self) -> None: ...
 
 
 class Endpoint:
@@ -66,6 +78,9 @@ class Endpoint:
         self.address = address
         self.calls = 0
         """Being answered now."""
+        self.losses = 0
+        """How often the connection was lost, or not made; counted before anything comes over the next one."""
+        self.followers: WeakSet[Follower] = WeakSet()
         options: list[tuple[str, Any]] = list(_OPTIONS)
         if address.authority:
             options.append(("grpc.default_authority", address.authority))
@@ -74,16 +89,22 @@ class Endpoint:
             self._channel = grpc.aio.secure_channel(address.target, credentials, options)
         else:
             self._channel = grpc.aio.insecure_channel(address.target, options)
+        self.said: dict[tuple[str, int], set[str]] = {}
+        """By model and version: what was logged of why it is not asked, since it last was."""
         self._methods: dict[str, Any] = {}
+        self._watch: asyncio.Task[None] | None = None
 
     async def call(self, method: str, request: bytes, seconds: float) -> bytes:
         """The answer to one message. Raises CallFailed, with DEADLINE_EXCEEDED after so many seconds."""
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._watch_connection())
         ask = self._methods.get(method)
         if ask is None:
             ask = self._methods[method] = self._channel.unary_unary(method)
         self.calls += 1
+        losses = self.losses
         try:
-            return await ask(request, timeout=seconds)
+            answer: bytes = await ask(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             raise CallFailed(error.code(), _words(error)) from None
         except grpc.aio.UsageError:
@@ -95,10 +116,28 @@ class Endpoint:
             raise CallFailed(StatusCode.UNAVAILABLE, "the gateway has left it") from None  # the channel was closed
         finally:
             self.calls -= 1
+        if self.losses != losses:  # gRPC may have asked again, over the next connection
+            raise CallFailed(StatusCode.UNAVAILABLE, "the connection is lost")
+        return answer
 
     async def close(self) -> None:
         """Close the channel; calls that wait fail."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._channel.close()
+
+    async def _watch_connection(self) -> None:
+        """Until the channel is closed."""
+        before = self._channel.get_state()
+        with suppress(grpc.aio.UsageError):
+            while True:
+                await self._channel.wait_for_state_change(before)
+                now = self._channel.get_state()
+                if before is ChannelConnectivity.READY or now in _APART:
+                    self.losses += 1
+                    for follower in list(self.followers):
+                        follower.connection_lost()
+                before = now
 
 
 def _words(error: grpc.aio.AioRpcError) -> str:

@@ -36,7 +36,7 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     """An answer as the model never gives it."""
     LATE = "late"
-    """No answer before the caller's deadline, which came before the timeout."""
+    """No answer in the time there was, less than the timeout: for a caller's deadline, or as another could answer."""
 
 
 def no_outcomes() -> Counter[str]:
@@ -80,14 +80,21 @@ class Member:
         self._question = question
         self._servers = servers
         self._total = total
-        self._said: set[str] = set()
+        self._said = endpoint.said.setdefault((question.model, question.version), set())
         self._is_asked = False
         self._called = f"{question.protocol.name} {endpoint.address}"
+        endpoint.followers.add(self)
 
     @property
     def closed(self) -> bool:
         """Whether calls may go here."""
         return self.breaker.state is State.CLOSED
+
+    def connection_lost(self) -> None:
+        """What stands there now has to prove itself."""
+        self.breaker.lost()
+        if self.breaker.fresh and self.breaker.due and self.endpoint in self._servers.endpoints:
+            self.begin_proof()
 
     async def ask(self, request: bytes, rows: int, deadline: float | None) -> Tensors:
         """One try. Raises BackendRefused, BackendFailed, TooLate."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from serving.backends.backend import Backend, Promised, Proof, Tensors, rows_of
+from serving.backends.patience import Patience
 from serving.backends.remote.breaker import State
 from serving.backends.remote.codec import Codec
 from serving.backends.remote.endpoint import Endpoint
 from serving.backends.remote.member import Member, Question, no_outcomes, seconds_left
 from serving.backends.remote.servers import Servers
-from serving.errors import BackendFailed, BackendRefused, ContractError
+from serving.errors import BackendFailed, BackendRefused, ContractError, TooLate
 
 _MOST_TOLD = 8
 
@@ -29,8 +30,9 @@ class AddressState:
 class RemoteBackend(Backend):
     """Asks servers of one target, all on one event loop. The loop's owner calls `tend` several times a second.
 
-    A call goes to the next address whose breaker is closed, and once more to another one when the first fails: each try
-    within the timeout, both within the caller's deadline. Nothing runs here for a backend that nobody asks or tends.
+    A call goes to the next address whose breaker is closed, and once more to another one when the first fails or keeps
+    it waiting (`Patience`): each try within the timeout, both within the caller's deadline. Nothing runs here for a
+    backend that nobody asks or tends.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RemoteBackend(Backend):
         self._endpoints: tuple[Endpoint, ...] = ()
         self._members: list[Member] = []
         self._turn = 0
+        self._patience = Patience()
 
     @property
     def unavailable(self) -> str:
@@ -106,15 +109,32 @@ class RemoteBackend(Backend):
         self._follow()
         member = self._next() or await self._first_proven(deadline)
         request, rows = self._question.encode(tensors), rows_of(tensors)
+        others = any(one.closed and one is not member for one in self._members)
+        until = self._patience.until(deadline, time.monotonic()) if others else deadline
         try:
-            return await member.ask(request, rows, deadline)
+            return await self._ask(member, request, rows, until)
         except BackendRefused:
             raise
-        except BackendFailed:
-            other = self._next(besides=member)
-            if other is None:
+        except TooLate:
+            if not others:
                 raise
-        return await other.ask(request, rows, deadline)
+            other = self._next(besides=member) or member
+        except BackendFailed:
+            found = self._next(besides=member)
+            if found is None and member.closed:
+                raise
+            other = found or await self._first_proven(deadline)  # the connection was lost
+        return await self._ask(other, request, rows, deadline)
+
+    async def _ask(self, member: Member, request: bytes, rows: int, until: float | None) -> Tensors:
+        began = time.monotonic()
+        try:
+            outputs = await member.ask(request, rows, until)
+        except TooLate:
+            self._patience.in_vain(time.monotonic() - began)
+            raise
+        self._patience.answered(time.monotonic() - began)
+        return outputs
 
     def _next(self, besides: Member | None = None) -> Member | None:
         """The address whose turn it is, of those that may be asked."""
