@@ -133,7 +133,8 @@ class Keeping:
     def cache(self, served: ServedModel, settings: Settings) -> PredictionCache | None:
         """The cache of one version; None where its predictions are not kept."""
         policy = Policy(*settings.chosen("cache", served.name))
-        if policy is Policy.OFF or (policy is Policy.AUTO and served.cost[1] < CHEAP_ROW_SECONDS):
+        here = all(isinstance(backend, InProcess) for backend in served.backends)
+        if policy is Policy.OFF or (policy is Policy.AUTO and here and served.cost[1] < CHEAP_ROW_SECONDS):
             return None
         redis = None if policy is Policy.LOCAL else self.redis
         layout = OutputLayout(served.contract.graph_outputs())
