@@ -101,6 +101,10 @@ features-performance: .venv/.test  ## measure feature programs beside pandas, sc
 store-performance: .venv/.test system-packages  ## measure predictions by id and bulk loading; write docs/store-performance.md
 	$(BIN)/python -m loadtest.store
 
+.PHONY: backends-performance
+backends-performance: .venv/.test  ## measure backends, batching, kept predictions side by side; write docs/backends-performance.md
+	$(BIN)/python -m loadtest.backends
+
 .PHONY: coverage
 coverage: .venv/.test system-packages  ## tests with coverage
 	$(BIN)/coverage run -m pytest -m "not slow" && $(BIN)/coverage report

@@ -84,9 +84,12 @@ async def _measure(effort: Effort) -> dict[str, Any]:
                 batches.clear()
                 rates[way].append(await _many(ask, effort.seconds, random))
                 batched_rows, batched = batched_rows + sum(batches), batched + len(batches)
+            took: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(effort.calls):  # call by call in turn: whatever else the machine does, it does to both
                 for way, ask in ways.items():
-                    alone[way].append(await _one(ask, _row(random)))
+                    took[way].append(await _one(ask, _row(random)))
+            for way, found in took.items():
+                alone[way].append(statistics.median(found))
     finally:
         model.close()
     on, off = (statistics.median(rates[way]) for way in ("on", "off"))
@@ -96,10 +99,12 @@ async def _measure(effort: Effort) -> dict[str, Any]:
         "calls_per_second_on": on,
         "calls_per_second_off": off,
         "throughput_ratio": on / off,
+        "throughput_ratios": [one / other for one, other in zip(rates["on"], rates["off"], strict=True)],
         "rows_per_batch": batched_rows / batched,
         "alone_p50_us_on": p50_on * 1e6,
         "alone_p50_us_off": p50_off * 1e6,
         "alone_p50_ratio": p50_on / p50_off,
+        "alone_p50_ratios": [one / other for one, other in zip(alone["on"], alone["off"], strict=True)],
     }
 
 

@@ -125,8 +125,8 @@ def check(work: Work, ours: InProcess, theirs: InProcess, X: Matrix) -> None:
 
 def _side_by_side(
     work: Work, ours: InProcess, theirs: InProcess, rows: int, rounds: int, moment: float
-) -> dict[str, float]:
-    """Median microseconds of a call of each side, and the median of the rounds' ratios."""
+) -> dict[str, Any]:
+    """Median microseconds of a call of each side; the rounds' ratios, and the median of them."""
     calls = max(3, min(4000, 200_000 // rows))
     times: dict[str, list[float]] = {"forest_us": [], "onnxruntime_us": []}
     gc.collect()
@@ -139,7 +139,11 @@ def _side_by_side(
     finally:
         gc.enable()
     ratios = [slow / quick for quick, slow in zip(times["forest_us"], times["onnxruntime_us"], strict=True)]
-    return {**{side: statistics.median(found) for side, found in times.items()}, "ratio": statistics.median(ratios)}
+    return {
+        **{side: statistics.median(found) for side, found in times.items()},
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+    }
 
 
 def _turn(backend: InProcess, batches: list[dict[str, Matrix]], moment: float) -> float:

@@ -35,7 +35,9 @@ class Batcher:
         observe: Callable[[int, int, float], None] = lambda rows, calls, waited: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """observe: told of each batch its rows, its calls and the seconds that its oldest call waited.
+        """observe: told of each batch, when it has ended, its rows, its calls and the seconds its oldest call waited.
+
+        Not before: what it takes would be on the way of the callers.
 
         clock: what deadlines are given in. Not the loop's: uvloop's is late by up to a millisecond.
         """
@@ -98,7 +100,7 @@ class Batcher:
         task = asyncio.get_running_loop().create_task(self._run(calls))
         self._running[task] = calls
         task.add_done_callback(self._end)  # a task that is cancelled before its first step never runs
-        self._observe(rows, len(calls), waited)
+        task.add_done_callback(lambda _: self._observe(rows, len(calls), waited))
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Its place is free: whoever still waits for it is told, and the next batch is sent."""

@@ -42,6 +42,11 @@ class ServerProcess(ABC):
         """What it has written since it was started."""
         return (self.folder / "log").read_text("utf-8", "replace")
 
+    @property
+    def process_id(self) -> int:
+        """Of the first process, which names the group of all."""
+        return self._process.pid
+
     def start(self) -> None:
         """Start it; returns when it is ready. Raises RuntimeError with its log."""
         self.folder = Path(tempfile.mkdtemp(prefix="epm-server-"))

@@ -304,12 +304,17 @@ def test_a_cancelled_call_leaves_no_neighbour_hanging(stage: str, leaving: set[i
     async def play(here: Scene) -> None:
         calls = await here.calls(range(4))
 
-        def leave(*formed: Any) -> None:
+        def leave() -> None:
             for number in leaving:
                 calls[number].cancel()
 
+        def start_and_leave(*formed: Any) -> None:
+            start(*formed)
+            leave()
+
+        start = here.batcher._start
         if stage == "in a batch that has not begun":
-            here.observe = leave
+            here.batcher._start = start_and_leave  # type: ignore[method-assign]
         else:
             await here.pass_time(0.5 if stage == "waiting" else 1.5)
             leave()
