@@ -66,7 +66,7 @@ class Gateway:
         if self.store is not None:
             self.metrics.watch_store(self.store)
         self.metrics.watch_servers(self._remotes)
-        self.metrics.watch_caches(inferences.caches, self.kept.redis)
+        self.metrics.watch_caches(lambda: inferences.caches(self.pipeline.served()), self.kept.redis)
         self.metrics.watch(self._models_served, lambda: self.pipeline.rows_in_flight)
         self._grpc = GrpcListener(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
@@ -86,6 +86,9 @@ class Gateway:
         if self.servers:
             self._tasks.append(asyncio.create_task(self._tend()))
         await asyncio.to_thread(self.repository.scan)
+        for name, model in self.settings.named():
+            if model not in self.repository.models:
+                log.warning("%s names the model %s, which is not in the repository", name, model)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
         self._grpc.set_ready(self.pipeline.ready)
         if self.settings.repository_poll_seconds:

@@ -2,16 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import numpy as np
 
 from serving.backends.backend import InProcess, Tensors, rows_of
-from serving.backends.batching import Batcher, Limits, Priority
+from serving.backends.batching import Batcher, Execute, Limits, Priority
 from serving.backends.chain import Chain
 from serving.cache.layout import OutputLayout
 from serving.cache.policy import Policy, choice
@@ -33,8 +33,15 @@ SLOW_SECONDS = 0.002
 """What would hold up the event loop for longer goes to a worker thread."""
 
 
+LOOKED_UP = 256
+"""Rows that are looked up at a time on the event loop, which takes a millisecond where Redis is asked."""
+
+
 class Inference:
-    """What computes, or remembers, outputs of one version. On one event loop; `run` in any thread."""
+    """What computes, or remembers, outputs of one version. On one event loop; `run` in any thread.
+
+    Nothing that it has refers to it, or to the version: their memory is given back as soon as nobody uses them.
+    """
 
     def __init__(
         self,
@@ -46,16 +53,19 @@ class Inference:
     ) -> None:
         self.cache = keeping.cache(served, settings)
         self._redis = self.cache is not None and self.cache.asks_redis
+        self._others = None if self._redis else keeping.redis
+        self._row_keys = keeping.row_keys(served)
         self.name, self.version = served.name, served.version
-        self._seconds = served.seconds
+        self._cost = served.cost
         self._batch_rows = settings.batch_rows
         for backend in served.backends:
             if isinstance(backend, InProcess):
                 backend.workers = workers
         self.chain = Chain(served.backends, counts.observer(served.name, served.version))
         self._shadow = Shadow(served, settings.shadow_fraction, counts) if served.shadow is not None else None
+        self._compute_later = _later(self.chain, self._shadow)
         (batching,) = settings.chosen("batching", served.name)
-        slow = served.seconds(1) > SLOW_SECONDS
+        slow = self._seconds(1) > SLOW_SECONDS
         at_server = any(not isinstance(backend, InProcess) for backend in served.backends)
         self._forced = batching == "on"
         self._together = self._forced or (batching == "auto" and (slow or at_server))
@@ -69,6 +79,10 @@ class Inference:
             ),
             partial(counts.batched, served.name, served.version),
         )
+
+    def _seconds(self, rows: int) -> float:
+        """About how long so many rows take in this process."""
+        return self._cost[0] + self._cost[1] * rows
 
     def quick(self, rows: int) -> bool:
         """Whether so many rows can be answered on the event loop, at once."""
@@ -86,14 +100,23 @@ class Inference:
 
     async def infer(self, tensors: Tensors, deadline: float | None, priority: Priority) -> Tensors:
         """Outputs of n rows, remembered or computed. Raises TooLate, Overloaded, BackendFailed."""
+        compute = partial(self._compute, priority)
         if self.cache is None:
-            return await self._compute(priority, tensors, deadline)
-        return await self.cache.infer(tensors, deadline, partial(self._compute, priority))
+            return await compute(tensors, deadline)
+        one = partial(self.cache.infer, compute=compute)
+        if rows_of(tensors) <= LOOKED_UP:
+            return await one(tensors, deadline)
+        return await _by_pieces(one, tensors, deadline, LOOKED_UP)
 
     async def forget(self, tensors: Tensors) -> None:
-        """Drop what is kept of n rows, in all gateways. Raises NotReady when Redis cannot be told."""
+        """Drop what is kept of n rows, in all gateways. Raises NotReady when Redis cannot be told.
+
+        Other gateways may keep in Redis what this one, which measures for itself, does not.
+        """
         if self.cache is not None:
             await self.cache.drop(tensors)
+        if self._others is not None:
+            await self._others.drop(self._row_keys(tensors))
 
     async def _compute(self, priority: Priority, tensors: Tensors, deadline: float | None) -> Tensors:
         """At once where that is quick, else in shared batches or alone; many rows in pieces that a server takes."""
@@ -102,18 +125,7 @@ class Inference:
         one = partial(self.batcher.submit, priority=priority) if self._together else self._compute_later
         if rows_of(tensors) <= self._batch_rows:
             return await one(tensors, deadline)
-        pieces = [asyncio.ensure_future(one(piece, deadline)) for piece in _pieces(tensors, self._batch_rows)]
-        try:
-            return _joined(await asyncio.gather(*pieces))
-        finally:
-            for piece in pieces:
-                piece.cancel()
-
-    async def _compute_later(self, tensors: Tensors, deadline: float | None) -> Tensors:
-        outputs = await self.chain.infer(tensors, deadline)
-        if self._shadow is not None:
-            self._shadow.offer(tensors, outputs)
-        return outputs
+        return await _by_pieces(one, tensors, deadline, self._batch_rows)
 
     def _compute_now(self, tensors: Tensors) -> Tensors:
         outputs = self.chain.run(tensors)
@@ -130,17 +142,21 @@ class Keeping:
         self.hash_key = hash_key or HashKey(secrets.token_bytes(16))
         self.redis = redis
 
+    def row_keys(self, served: ServedModel) -> RowKeys:
+        """The keys under which rows of one version are kept."""
+        return RowKeys(self.hash_key, served.digest, tuple(served.graph_inputs))
+
     def cache(self, served: ServedModel, settings: Settings) -> PredictionCache | None:
         """The cache of one version; None where its predictions are not kept."""
         policy = Policy(*settings.chosen("cache", served.name))
-        here = all(isinstance(backend, InProcess) for backend in served.backends)
-        if policy is Policy.OFF or (policy is Policy.AUTO and here and served.cost[1] < CHEAP_ROW_SECONDS):
+        cheap = served.cost[1] < CHEAP_ROW_SECONDS and isinstance(served.backend, InProcess)
+        if policy is Policy.OFF or (policy is Policy.AUTO and cheap):
             return None
         redis = None if policy is Policy.LOCAL else self.redis
         layout = OutputLayout(served.contract.graph_outputs())
         return PredictionCache(
             layout,
-            RowKeys(self.hash_key, served.digest, tuple(served.graph_inputs)),
+            self.row_keys(served),
             Table(settings.cache_bytes, layout.width),
             redis,
             settings.cache_ttl_seconds,
@@ -174,10 +190,14 @@ class Inferences:
         if self._keeping.redis is not None:
             await self._keeping.redis.flush()
 
-    def caches(self) -> Iterator[tuple[str, int, PredictionCache]]:
-        """Model, version and cache of those that keep predictions."""
-        for inference in list(self._made):
-            if inference.cache is not None:
+    def caches(self, served_now: Iterable[ServedModel]) -> Iterator[tuple[str, int, PredictionCache]]:
+        """Model, version and cache of those that keep predictions.
+
+        Not of what was served before, under the same version number perhaps, and may still be answering.
+        """
+        for served in served_now:
+            inference: Inference | None = served.attached.get(self)
+            if inference is not None and inference.cache is not None:
                 yield inference.name, inference.version, inference.cache
 
     def close(self) -> None:
@@ -186,10 +206,28 @@ class Inferences:
             inference.batcher.close()
 
 
-def _pieces(tensors: Tensors, rows: int) -> Iterator[Tensors]:
-    for start in range(0, rows_of(tensors), rows):
-        yield {name: values[start : start + rows] for name, values in tensors.items()}
+def _later(chain: Chain, shadow: Shadow | None) -> Execute:
+    """Asks the backends in order, and offers what they say to the shadow."""
+
+    async def compute(tensors: Tensors, deadline: float | None) -> Tensors:
+        outputs = await chain.infer(tensors, deadline)
+        if shadow is not None:
+            shadow.offer(tensors, outputs)
+        return outputs
+
+    return compute
 
 
-def _joined(outputs: Sequence[Tensors]) -> dict[str, Any]:
+async def _by_pieces(one: Execute, tensors: Tensors, deadline: float | None, rows: int) -> Tensors:
+    """What `one` makes of so many rows at a time, together. Other calls have their turn in between."""
+    pieces: list[asyncio.Future[Tensors]] = []
+    try:
+        for start in range(0, rows_of(tensors), rows):
+            piece = {name: values[start : start + rows] for name, values in tensors.items()}
+            pieces.append(asyncio.ensure_future(one(piece, deadline)))
+            await asyncio.sleep(0)
+        outputs = await asyncio.gather(*pieces)
+    finally:
+        for future in pieces:
+            future.cancel()
     return {name: np.concatenate([piece[name] for piece in outputs]) for name in outputs[0]}

@@ -178,25 +178,30 @@ class Pipeline:
     ) -> Callable[[], Awaitable[None]]:
         """What drops the predictions kept of an entity's present facts, by each served model; or all predictions.
 
-        To be called once the facts are erased. Raises NotReady when the online store does not answer.
+        May be called again and again. It raises NotReady when Redis cannot be told; what can be dropped is dropped in
+        any case. Raises NotReady when the online store does not answer.
         """
         if everything:
             return self.inferences.forget_everything
         kept = []
         if self._store is not None:
             fetched = await self._store.fetch(entity_type, [entity], deadline)
-            for served in self._served():
+            if fetched.state[0] == UNAVAILABLE:
+                raise NotReady("the online store does not answer: try again")
+            for served in self.served():
                 if fetched.state[0] == FOUND and served.contract.entity_type == entity_type:
                     prepared = self._prepare_stored(served, {}, None, fetched, None)
-                    kept.append((served, prepared.tensors))
+                    kept.append((self.inferences.of(served), prepared.tensors))
 
         async def forget() -> None:
-            for served, tensors in kept:
-                await self.inferences.of(served).forget(tensors)
+            outcomes = [await _failure(inference.forget(tensors)) for inference, tensors in kept]
+            for error in filter(None, outcomes):
+                raise error
 
         return forget
 
-    def _served(self) -> Iterator[ServedModel]:
+    def served(self) -> Iterator[ServedModel]:
+        """All versions that are served now."""
         for state in self.repository.models.values():
             yield from state.served.values()
 
@@ -229,10 +234,10 @@ class Pipeline:
                 return self._finish(served, prepared, inference.run(prepared.tensors))
 
             return await self._in_worker(whole, rows)
-        prepared = await self._in_worker(prepare, rows)
         with self._admitted(rows):
+            prepared = await self._worked(prepare)
             tensors = await inference.infer(prepared.tensors, deadline, priority)
-        return await self._in_worker(partial(self._finish, served, prepared, tensors), rows)
+            return await self._worked(partial(self._finish, served, prepared, tensors))
 
     def _admit(self, rows: int) -> None:
         limit = self._settings.max_rows_in_flight
@@ -255,6 +260,10 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         work.add_done_callback(lambda _: _on_loop(loop, self._finished, rows))
         return await asyncio.wrap_future(work)  # a cancelled call cancels work that has not begun
+
+    async def _worked(self, compute: Callable[[], T]) -> T:
+        """Part of a call that was admitted, in a worker."""
+        return await asyncio.wrap_future(self._workers.submit(compute))
 
     def _finished(self, rows: int) -> None:
         self.rows_in_flight -= rows
@@ -304,6 +313,9 @@ class Pipeline:
         schema.mark_stale(inspection, facts.as_of, int(time.time() * 1000))
         errors = _row_errors(schema, rows, inspection, fetched, facts, replaced)
         tensors = served.graph_tensors(served.program.run(rows))
+        for error in errors:  # without an answer in any case: what stands there shall not fail the others
+            for tensor in tensors.values():
+                tensor[error.rows] = 0
         return _Prepared(len(rows), tensors, inspection, errors, np.flatnonzero(fetched.stale))
 
     def _finish(self, served: ServedModel, prepared: _Prepared, tensors: Tensors) -> Prediction:
@@ -339,6 +351,14 @@ class Pipeline:
                 found.append(RowWarning(_STATES[state], served.schema.names[number], rows))
         self._states(served, counts, len(inspection.coverage) - len(failed), low)
         return tuple(found)
+
+
+async def _failure(work: Awaitable[None]) -> NotReady | None:
+    try:
+        await work
+    except NotReady as error:
+        return error
+    return None
 
 
 def _check_deadline(deadline: float | None) -> None:

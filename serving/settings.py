@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +135,6 @@ class Settings:
                 raise SettingsError(f"{name}: got {value!r}, expected one of {expected}", field=name)
             if "names" in bounds:
                 PerModel.parse(name, value, bounds["names"], single=bounds.get("single", False))
-        if not all(self.each("backends")):
-            raise SettingsError("EPM_BACKENDS: got nothing for some model, expected a name", field="EPM_BACKENDS")
         for server in ("triton", "tf_serving"):
             asked = any(server in names for field in ("backends", "shadow_backend") for names in self.each(field))
             if asked and not getattr(self, f"{server}_address"):
@@ -160,7 +158,7 @@ class Settings:
             raise SettingsError(f"{name}: got {self.max_rows_in_flight}, expected {least}", field=name)
 
     def chosen(self, knob: str, model: str) -> tuple[str, ...]:
-        """What a knob that is set per model says of this one: names, in order."""
+        """What a knob that is set per model says of this one: names, in order. Of what it does not say: its default."""
         return self._per_model(knob).of(model)
 
     def each(self, knob: str) -> list[tuple[str, ...]]:
@@ -168,10 +166,17 @@ class Settings:
         per_model = self._per_model(knob)
         return [per_model.default, *per_model.models.values()]
 
+    def named(self) -> list[tuple[str, str]]:
+        """Settings and the models that they name."""
+        knobs = [known.name for known in fields(self) if "names" in known.metadata]
+        return [(environment_name(knob), model) for knob in knobs for model in self._per_model(knob).models]
+
     def _per_model(self, knob: str) -> "PerModel":
-        bounds = next(known.metadata for known in fields(self) if known.name == knob)
-        text, single = getattr(self, knob), bounds.get("single", False)
-        return PerModel.parse(environment_name(knob), text, bounds["names"], single)
+        known = next(known for known in fields(self) if known.name == knob)
+        name, names, single = environment_name(knob), known.metadata["names"], known.metadata.get("single", False)
+        said = PerModel.parse(name, getattr(self, knob), names, single)
+        default = PerModel.parse(name, str(known.default), names, single).default
+        return said if said.default else replace(said, default=default)
 
     @classmethod
     def read(cls, options: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -220,7 +225,10 @@ class PerModel:
             if wrong or len(set(chosen)) < len(chosen) or (single and len(chosen) > 1):
                 raise SettingsError(f"{knob}: got {part!r}, expected {expected}", field=knob)
             if equals:
-                models[model.strip()] = chosen
+                model = model.strip()
+                if not model or model in models:
+                    raise SettingsError(f"{knob}: got {part!r}, expected each model once, by name", field=knob)
+                models[model] = chosen
             elif number:
                 raise SettingsError(f"{knob}: got {part!r}, expected model=... after the first ;", field=knob)
             else:

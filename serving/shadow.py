@@ -3,8 +3,10 @@
 import asyncio
 import random
 import time
+from weakref import ref
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serving.backends.backend import Tensors, check_promised, rows_of
 from serving.repository.golden import TOLERANCE
@@ -20,7 +22,9 @@ class Shadow:
 
     def __init__(self, served: ServedModel, fraction: float, counts: BackendCounts) -> None:
         assert served.shadow is not None  # noqa: S101 (whoever makes one has looked)
-        self._served, self._backend, self._fraction, self._counts = served, served.shadow, fraction, counts
+        self._served, self._backend = ref(served), served.shadow
+        self._name, self._version = served.name, served.version
+        self._fraction, self._counts = fraction, counts
         self._loop = asyncio.get_running_loop()
         self._random = random.Random()
         self._running: set[asyncio.Task[None]] = set()
@@ -39,30 +43,34 @@ class Shadow:
         task.add_done_callback(self._running.discard)
 
     async def _compare(self, tensors: Tensors, outputs: Tensors) -> None:
+        served = self._served()
+        if served is None:  # it was replaced just now
+            return
         try:
             theirs = await self._backend.infer(tensors, time.monotonic() + SECONDS)
-            check_promised(theirs, self._served.contract.graph_outputs(), rows_of(tensors))
-            wrong = self._differ(outputs, theirs)
+            check_promised(theirs, served.contract.graph_outputs(), rows_of(tensors))
+            wrong = _differ(served, outputs, theirs)
         except Exception:  # of whatever kind: nobody waits for it
             self._count("failed", rows_of(tensors))
             return
         self._count("disagreed", int(wrong.sum()))
         self._count("agreed", int((~wrong).sum()))
 
-    def _differ(self, ours: Tensors, theirs: Tensors) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which rows are answered otherwise, as golden rows are compared: bool[n].
-
-        A label may differ where the decision is closer than the tolerance.
-        """
-        n, served = rows_of(ours), self._served
-        wrong, margin = np.zeros(n, np.bool_), served.margin(ours)
-        for name in served.graph_outputs:
-            if served.decision is not None and name == served.decision.label and margin is not None:
-                wrong |= (ours[name] != theirs[name]) & (margin > TOLERANCE)
-                continue
-            close = np.isclose(ours[name], theirs[name], rtol=0, atol=TOLERANCE)
-            wrong |= ~close.reshape(n, -1).all(axis=1)
-        return wrong
-
     def _count(self, outcome: str, rows: int) -> None:
-        self._counts.shadowed(self._served.name, self._served.version, self._backend.name, outcome, rows)
+        self._counts.shadowed(self._name, self._version, self._backend.name, outcome, rows)
+
+
+def _differ(served: ServedModel, ours: Tensors, theirs: Tensors) -> NDArray[np.bool_]:
+    """Which rows are answered otherwise, as golden rows are compared: bool[n].
+
+    A label may differ where the decision is closer than the tolerance.
+    """
+    n = rows_of(ours)
+    wrong, margin = np.zeros(n, np.bool_), served.margin(ours)
+    for name in served.graph_outputs:
+        if served.decision is not None and name == served.decision.label and margin is not None:
+            wrong |= (ours[name] != theirs[name]) & (margin > TOLERANCE)
+            continue
+        close = np.isclose(ours[name], theirs[name], rtol=0, atol=TOLERANCE)
+        wrong |= ~close.reshape(n, -1).all(axis=1)
+    return wrong

@@ -138,9 +138,11 @@ def _store() -> None:
     RecordReader(_contract()).read(Fetched(buffer, starts, ends, state, np.zeros(1, np.bool_)))
 
 
-def _margins() -> None:
+def _outputs() -> None:
+    from serving.backends.output_kernels import all_finite
     from serving.kernels import top_margins
 
+    all_finite(np.zeros(1, np.float32))
     top_margins(np.zeros((1, 2), np.float32), np.empty(1, np.float32))
 
 
@@ -171,7 +173,7 @@ def _forest() -> None:
 PARTS: dict[str, Callable[[], None]] = {
     "features": _features,
     "forest": _forest,
-    "margins": _margins,
+    "outputs": _outputs,
     "cache": _cache,
     "store": _store,
 }

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.backends import forest_graph, forest_kernels
+from serving.backends import forest_graph, forest_kernels, output_kernels
 from serving.backends.backend import InProcess, Promised, Tensors
 from serving.backends.forest_graph import ForestGraph, Unsupported
 from serving.backends.forest_layout import lay_out
@@ -33,7 +33,10 @@ class ForestBackend(InProcess):
         self.inputs: dict[str, tuple[Any, ...]] = {graph.reads: ("N", graph.trees.features)}
 
     def run(self, tensors: Tensors) -> Tensors:
-        """The graph's input by name, float32[n, F] -> promised outputs by name. Raises BackendRefused."""
+        """The graph's input by name, float32[n, F] -> promised outputs by name.
+
+        Raises BackendRefused, also when a score is no number: the sums of some row overflow.
+        """
         X = tensors.get(self._reads)
         if X is None or X.dtype != _FLOAT32 or X.shape[1:] != self._row:
             raise BackendRefused(f"forest: {self._reads} is not float32[n, {self._row[0]}]")
@@ -43,6 +46,8 @@ class ForestBackend(InProcess):
         scores = np.empty((n, self._targets), _FLOAT32)
         label = np.empty(n, _INT32) if self._label else _NO_LABEL
         forest_kernels.answer(X, self._model, scores, label)
+        if not output_kernels.all_finite(scores.reshape(-1)):
+            raise BackendRefused(f"forest: output {self._scores or self._label} is no number in some place")
         outputs: dict[str, NDArray[Any]] = {}
         if self._scores:
             outputs[self._scores] = scores.reshape(n) if self._squeezed else scores

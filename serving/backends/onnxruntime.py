@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from serving.backends.backend import InProcess, Tensors
+import numpy as np
+
+from serving.backends.backend import InProcess, Tensors, rows_of
 from serving.errors import BackendRefused, ContractError
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 class OnnxRuntimeBackend(InProcess):
@@ -19,6 +23,8 @@ class OnnxRuntimeBackend(InProcess):
         """
         import onnxruntime  # 60 MB and 0.2 s: only for who loads a model
 
+        from serving.backends import output_kernels  # with Numba: likewise
+
         cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         if device == "cuda" and not cuda:
             raise ContractError("onnxruntime: this installation has no CUDA (it comes with onnxruntime-gpu)")
@@ -31,13 +37,23 @@ class OnnxRuntimeBackend(InProcess):
             self._session = onnxruntime.InferenceSession(model, options, providers=[*providers, "CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own, some straight below Exception
             raise ContractError(f"model.onnx: onnxruntime cannot load it: {error}") from error
+        self._all_finite = output_kernels.all_finite
         self.device = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
         self.inputs: dict[str, tuple[Any, ...]] = {t.name: tuple(t.shape) for t in self._session.get_inputs()}
         self.outputs = [tensor.name for tensor in self._session.get_outputs()]
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Graph inputs by name, float32[n, ...] -> graph outputs by name, [n, ...]."""
+        """Graph inputs by name, float32[n, ...], n > 0 -> graph outputs by name, [n, ...].
+
+        Raises BackendRefused, also when an output is no number in some place: these rows make the graph overflow.
+        """
+        if not rows_of(tensors):
+            raise BackendRefused("onnxruntime: no rows, at which some graphs end the process")
         try:
-            return dict(zip(self.outputs, self._session.run(None, tensors), strict=True))
+            outputs = dict(zip(self.outputs, self._session.run(None, tensors), strict=True))
         except Exception as error:  # as above
             raise BackendRefused(f"onnxruntime: {type(error).__name__}") from error
+        for name, values in outputs.items():
+            if values.dtype == _FLOAT32 and not self._all_finite(values.reshape(-1)):
+                raise BackendRefused(f"onnxruntime: output {name} is no number in some place")
+        return outputs

@@ -117,20 +117,23 @@ class PredictionCache:
         Equal rows are computed once. Redis has no part in it. Raises what `compute` raises, BackendFailed for an answer
         that is not what was promised; then nothing is kept.
         """
+        begin, model = time.perf_counter(), 0.0
         found = self._look_up(tensors)
         if found is None:
-            begin = time.perf_counter()
             outputs = compute(tensors)
             self._choice.computed(rows_of(tensors), time.perf_counter() - begin)
             return outputs
         if found.missing:
-            asked, begin = _part(tensors, found.firsts), time.perf_counter()
+            asked, asks = _part(tensors, found.firsts), time.perf_counter()
             outputs = compute(asked)
-            self._choice.computed(found.missing, time.perf_counter() - begin)
+            model = time.perf_counter() - asks
+            self._choice.computed(found.missing, model)
             values = self._packed(outputs, found.missing)
             self._keep(found.keys[found.firsts], values, found.generation)
             found.fill(values)
-        return self._layout.unpack(found.values)
+        outputs = self._layout.unpack(found.values)
+        self._choice.looked_up(rows_of(tensors), time.perf_counter() - begin - model)
+        return outputs
 
     async def infer(self, tensors: Tensors, deadline: float | None, compute: ComputeLater) -> Tensors:
         """Outputs of n rows, from the table, other calls that compute them now, Redis, and one call of `compute`.
@@ -138,15 +141,20 @@ class PredictionCache:
         deadline: as time.monotonic() counts. Raises what `compute` raises, and as `run`; TooLate when the deadline
         passes while another call computes a row. What goes wrong with others is no concern of this one.
         """
+        begin, others = time.perf_counter(), 0.0
         found = self._look_up(tensors)
         if found is None:
-            begin = time.perf_counter()
             outputs = await compute(tensors, deadline)
             self._choice.computed(rows_of(tensors), time.perf_counter() - begin)
             return outputs
         if found.missing:
-            found.fill(await self._obtain(_Wanted(tensors, found, deadline, compute)))
-        return self._layout.unpack(found.values)
+            wanted, asks = _Wanted(tensors, found, deadline, compute), time.perf_counter()
+            values = await self._obtain(wanted)
+            others = time.perf_counter() - asks - wanted.kept_seconds
+            found.fill(values)
+        outputs = self._layout.unpack(found.values)
+        self._choice.looked_up(rows_of(tensors), time.perf_counter() - begin - others)
+        return outputs
 
     async def drop(self, tensors: Tensors) -> None:
         """Forget the answers to n rows, here, in Redis, and in all gateways that use it.
@@ -163,10 +171,7 @@ class PredictionCache:
         rows = rows_of(tensors)
         if not self._choice.use_local(rows):
             return None
-        begin = time.perf_counter()
-        found = self.table.look_up(self._row_keys, tensors, time.monotonic())
-        self._choice.looked_up(rows, time.perf_counter() - begin)
-        return found
+        return self.table.look_up(self._row_keys, tensors, time.monotonic())
 
     async def _obtain(self, wanted: "_Wanted") -> NDArray[np.uint8]:
         """The values of the m missing rows, uint8[m, W].
@@ -239,9 +244,11 @@ class PredictionCache:
         if len(unknown):
             asked, begin = _part(wanted.tensors, wanted.found.firsts[rows][unknown]), time.perf_counter()
             outputs = await wanted.compute(asked, wanted.deadline)
-            self._choice.computed(len(unknown), time.perf_counter() - begin)
+            came = time.perf_counter()
+            self._choice.computed(len(unknown), came - begin)
             values[unknown] = self._packed(outputs, len(unknown))
             lives = self._keep(keys[unknown], values[unknown], wanted.found.generation)
+            wanted.kept_seconds += time.perf_counter() - came
             if redis is not None and lives is not None:
                 redis.put(keys[unknown], values[unknown], lives)
         return values
@@ -277,6 +284,8 @@ class _Wanted:
         self.found = found
         self.deadline = deadline
         self.compute = compute
+        self.kept_seconds = 0.0
+        """What it took to keep what was computed."""
         self.keys = found.keys[found.firsts]
         named = self.keys.tobytes()
         self.names = [named[at : at + 16] for at in range(0, len(named), 16)]

@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from serving import contract
 from serving.contract import MOST_MONTHS
-from serving.errors import EpmError, InvalidInput, NotFound, Overloaded, PreconditionFailed, Status
+from serving.errors import EpmError, InvalidInput, NotFound, NotReady, Overloaded, PreconditionFailed, Status
 from serving.protocols.details import status
 from serving.protocols.method import Call, ClientStream, Method, Service, Unary, parse
 from serving.store.facts import (
@@ -65,7 +65,8 @@ async def _nothing_to_forget(entity_type: str, entity: str, flush: bool, deadlin
 class FeatureService:
     """The methods of the service, from bytes to bytes. store: None where no Redis is set up.
 
-    forget: told of an entity before it is erased, to drop the predictions kept of it, or all of them.
+    forget: told of an entity before it is erased, to drop the predictions kept of it, or all of them: before, and again
+    after, as some may be kept meanwhile.
     """
 
     def __init__(self, store: "OnlineStore | None", max_events: int, forget: Forget = _nothing_to_forget) -> None:
@@ -129,8 +130,13 @@ class FeatureService:
         request = parse(v1.DeleteEntityRequest, body)
         _check_entity("", request.entity_type, request.entity_id)
         forget = await self._forget(request.entity_type, request.entity_id, request.flush_cache, call.deadline)
+        if not request.flush_cache:
+            await forget()  # first: as long as the facts are there, who is told that it failed can ask again
         existed = await store.delete(request.entity_type, request.entity_id, call.deadline)
-        await forget()  # only now: until here a prediction could be made, and kept, again
+        try:
+            await forget()  # until here a prediction could be made, and kept, again
+        except NotReady as error:
+            raise NotReady(f"the facts are erased, kept predictions are not: ask with flush_cache ({error})") from error
         return v1.DeleteEntityResponse(existed=existed).SerializeToString(deterministic=True)
 
     def _opened(self) -> "OnlineStore":

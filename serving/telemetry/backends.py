@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -18,14 +19,21 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+@dataclass(slots=True)
+class _Asked:
+    """Of one backend, with one outcome."""
+
+    calls: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
 class BackendCounts(Collector):
     """Counters by model, version and backend: all of them served, so bounded. From any thread."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self._lock = threading.Lock()
-        self._calls: Counter[tuple[str, ...]] = Counter()
-        self._rows: Counter[tuple[str, ...]] = Counter()
-        self._seconds: Counter[tuple[str, ...]] = Counter()
+        self._asked: dict[tuple[str, str, str, str], _Asked] = {}
         self._shadowed: Counter[tuple[str, ...]] = Counter()
         registry = registry or CollectorRegistry()
         model = ("model", "version")
@@ -44,12 +52,17 @@ class BackendCounts(Collector):
     def observer(self, model: str, version: int) -> Callable[[_Named, str, int, float], None]:
         """What counts the answers of one version's backends: backend, outcome, rows, seconds."""
 
+        known: dict[tuple[str, str], _Asked] = {}
+
         def observe(backend: _Named, outcome: str, rows: int, seconds: float) -> None:
-            by = (model, str(version), backend.name)
+            asked = known.get((backend.name, outcome))
             with self._lock:
-                self._calls[*by, outcome] += 1
-                self._rows[by] += rows
-                self._seconds[by] += seconds  # type: ignore[assignment] # a Counter of any numbers
+                if asked is None:
+                    by = (model, str(version), backend.name, outcome)
+                    asked = known[backend.name, outcome] = self._asked.setdefault(by, _Asked())
+                asked.calls += 1
+                asked.rows += rows
+                asked.seconds += seconds
 
         return observe
 
@@ -66,14 +79,19 @@ class BackendCounts(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them."""
         by = ["model", "version", "backend"]
-        with self._lock:
-            for name, text, labels, counts in (
-                ("epm_backend_calls", "Batches that a backend was asked for.", [*by, "outcome"], self._calls),
-                ("epm_backend_rows", "Rows that a backend was asked for.", by, self._rows),
-                ("epm_backend_seconds", "Seconds in which a backend was asked.", by, self._seconds),
-                ("epm_shadow_rows", "Rows of a sample that a shadow was asked for.", [*by, "outcome"], self._shadowed),
-            ):
-                yield _family(name, text, labels, counts)
+        calls: Counter[Any] = Counter()
+        rows: Counter[Any] = Counter()
+        seconds: Counter[Any] = Counter()
+        with self._lock:  # let go before others have their turn: calls in any thread wait for it
+            shadowed = self._shadowed.copy()
+            for labels, asked in self._asked.items():
+                calls[labels] = asked.calls
+                rows[labels[:3]] += asked.rows
+                seconds[labels[:3]] += asked.seconds  # type: ignore[assignment] # a Counter of any numbers
+        yield _family("epm_backend_calls", "Batches that a backend was asked for.", [*by, "outcome"], calls)
+        yield _family("epm_backend_rows", "Rows that a backend was asked for.", by, rows)
+        yield _family("epm_backend_seconds", "Seconds in which a backend was asked.", by, seconds)
+        yield _family("epm_shadow_rows", "Rows of a sample, asked of a shadow.", [*by, "outcome"], shadowed)
 
 
 def _family(name: str, text: str, labels: list[str], counts: "Counter[Any]") -> CounterMetricFamily:

@@ -408,13 +408,17 @@ def test_warming_fails_where_nothing_can_be_kept(tmp_path):
     assert "compiled kernels are not kept" in done.stderr
 
 
-def test_after_warming_no_client_of_a_gateway_makes_it_compile(warmed, small_repository, monkeypatch):
+EVERYTHING = {"cache": "local", "batching": "on", "shadow_backend": "onnxruntime", "shadow_fraction": 1.0}
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["defaults", "everything on"])
+def test_after_warming_no_client_of_a_gateway_makes_it_compile(warmed, small_repository, monkeypatch, settings):
     """One row, a few (on the event loop), many (in a thread), over every protocol, for every kind of output."""
     monkeypatch.setenv("EPM_JIT_CACHE_DIR", str(warmed))
     kept = files(warmed)
     versions = {"performance_model": MODEL_REPO / "performance_model" / "1", "small": small_repository / "small" / "2"}
     for model, version in versions.items():
-        with gateway(version.parents[1]) as running:
+        with gateway(version.parents[1], **settings) as running:
             for ask in CLIENTS.values():
                 for size in (1, 7, 200):
                     ask(running, model, split(draw(version, size), size))

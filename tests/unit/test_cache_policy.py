@@ -83,6 +83,13 @@ def test_one_hiccup_changes_nothing() -> None:
     assert share(auto, "use_local", 64) == pytest.approx(0.01)
 
 
+def test_a_slow_first_call_is_forgotten_with_the_next_one() -> None:
+    cost = Cost()
+    for seconds in (0.1, 50 * MICRO, 60 * MICRO):
+        cost.observe(1, seconds)
+    assert cost.expected(1) == pytest.approx(55 * MICRO, rel=0.05)
+
+
 def test_a_cost_is_told_apart_into_calls_and_rows() -> None:
     cost = Cost()
     assert cost.expected(1) is None
@@ -114,3 +121,20 @@ def test_look_ups_are_measured_now_and_then_only() -> None:
     for _ in range(32 + 160):
         auto.looked_up(1, MICRO)
     assert len(taken) == 32 + 10
+
+
+def test_many_more_rows_than_were_ever_looked_up_are_tried_and_learned_from() -> None:
+    """A row alone costs more to look up and to keep than to compute; of 64 rows each costs a twentieth."""
+
+    def ask(rows: int) -> bool:
+        used = auto.use_local(rows)
+        auto.computed(rows, (50 + 20 * rows) * MICRO)
+        if used:
+            auto.looked_up(rows, (50 + rows) * MICRO)
+        return used
+
+    auto = Auto(False)
+    assert sum(ask(1) for _ in range(1000)) < 100
+    assert sum(ask(64) for _ in range(1000)) > 950
+    assert sum(ask(1) for _ in range(1000)) < 100
+    assert sum(ask(64) for _ in range(1000)) > 950

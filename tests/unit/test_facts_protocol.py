@@ -302,6 +302,56 @@ def test_get_of_nobody_is_not_found_and_delete_says_whether_anything_was_there()
     assert [one.existed for one in existed] == [True, False]
 
 
+class Kept:
+    """Predictions that are kept, by whom a deletion is asked to forget them; `away` says at which times it fails."""
+
+    def __init__(self, store, *away):
+        self._store, self._away, self.told = store, away, []
+
+    async def forget(self, entity_type, entity, everything, deadline):
+        async def drop():
+            self.told.append("everything" if everything else "rows")
+            self.told.append("after" if not self._store.stored else "before")
+            if len(self.told) // 2 in self._away:
+                raise NotReady("the cache is away")
+
+        return drop
+
+
+def erase(store, kept, **fields):
+    request = v1.DeleteEntityRequest(entity_type="employee", entity_id=CANARY, **fields)
+    service = FeatureService(store, 100, kept.forget)
+    return v1.DeleteEntityResponse.FromString(asyncio.run(service.delete(request.SerializeToString(), Call(None))))
+
+
+def test_kept_predictions_are_dropped_before_the_facts_they_are_found_by_and_again_after():
+    store = StandInStore()
+    store.stored["employee", CANARY] = StoredFacts({}, {})
+    kept = Kept(store)
+    assert erase(store, kept).existed
+    assert kept.told == ["rows", "before", "rows", "after"]
+
+
+def test_when_kept_predictions_cannot_be_dropped_the_facts_stay_so_that_it_can_be_asked_again():
+    store = StandInStore()
+    store.stored["employee", CANARY] = StoredFacts({}, {})
+    with pytest.raises(NotReady, match="the cache is away"):
+        erase(store, Kept(store, 1))
+    assert store.stored
+    assert erase(store, Kept(store)).existed
+
+
+def test_when_they_cannot_be_dropped_a_second_time_it_is_told_that_the_facts_are_gone_and_what_helps():
+    store = StandInStore()
+    store.stored["employee", CANARY] = StoredFacts({}, {})
+    with pytest.raises(NotReady, match=r"the facts are erased.*flush_cache"):
+        erase(store, Kept(store, 2))
+    assert not store.stored
+    kept = Kept(store)
+    assert not erase(store, kept, flush_cache=True).existed
+    assert kept.told == ["everything", "after"]
+
+
 @pytest.mark.parametrize("method", ["get", "delete"])
 @pytest.mark.parametrize(("field", "given"), [("entity_type", "entity_id"), ("entity_id", "entity_type")])
 def test_get_and_delete_need_type_and_id(method, field, given):

@@ -547,3 +547,19 @@ def _outside(words: np.ndarray, features: int) -> Iterator[str]:
 
 def _all_below(values: np.ndarray, end: int) -> bool:
     return bool(((values >= 0) & (values < end)).all())
+
+
+def test_rows_whose_sums_are_no_numbers_are_refused() -> None:
+    """Both backends, so that neither gives the label of what is no number."""
+    large, far = forests.Leaf({0: np.float32(3e38), 1: np.float32(3e38)}), np.float32(0)
+    trees = [forests.Branch(0, far, "BRANCH_LT", False, forests.Leaf({0: np.float32(1)}), large)] * 2
+    nodes = [forests.node(trees, [0, 0], into="margins"), helper.make_node("Softmax", ["margins"], ["scores"], axis=1)]
+    graph = forests.model(nodes, 1, {"scores": (TensorProto.FLOAT, ["n", 2])}).SerializeToString()
+    for backend in (ForestBackend(graph, {"scores": ("float32", (2,))}), OnnxRuntimeBackend(graph, 1)):
+        assert np.isfinite(backend.run({backend_input(backend): np.full((3, 1), -1, np.float32)})["scores"]).all()
+        with pytest.raises(BackendRefused, match="no number"):
+            backend.run({backend_input(backend): np.array([[-1], [1], [-1]], np.float32)})
+
+
+def backend_input(backend: ForestBackend | OnnxRuntimeBackend) -> str:
+    return next(iter(backend.inputs))

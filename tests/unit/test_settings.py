@@ -26,11 +26,27 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
         ({"EPM_MAX_MESSAGE_BYTES": "3000000000"}, "EPM_MAX_MESSAGE_BYTES: got 3000000000, expected at most"),
         ({"EPM_REPOSITORY_POLL_SECONDS": "1e-9"}, "EPM_REPOSITORY_POLL_SECONDS: got 1e-09, expected 0, or 0.1"),
         ({"EPM_HOST": ""}, "EPM_HOST: got nothing"),
+        ({"EPM_CACHE": "off;a=local;a=off"}, "EPM_CACHE: got 'a=off', expected each model once"),
+        ({"EPM_CACHE": "off;=local"}, "EPM_CACHE: got '=local', expected each model once, by name"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(environment: dict[str, str], sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         Settings.read({}, environment)
+
+
+def test_a_setting_per_model_says_which_models_it_names() -> None:
+    settings = Settings(backends="onnxruntime;a=forest", cache="b=off;a=local")
+    assert settings.named() == [("EPM_BACKENDS", "a"), ("EPM_CACHE", "b"), ("EPM_CACHE", "a")]
+    assert (settings.chosen("backends", "a"), settings.chosen("backends", "b")) == (("forest",), ("onnxruntime",))
+
+
+@pytest.mark.parametrize("said", ["", "b=off", " ; b=off"])
+def test_a_setting_per_model_that_says_nothing_of_the_others_leaves_them_at_its_default(said: str) -> None:
+    settings = Settings(cache=said, batching=said, shadow_backend="b=forest", backends="b=onnxruntime")
+    assert settings.chosen("cache", "a") == settings.chosen("batching", "a") == ("auto",)
+    assert settings.chosen("shadow_backend", "a") == ()
+    assert settings.chosen("backends", "a") == ("forest", "onnxruntime")
 
 
 def test_what_kubernetes_says_of_a_service_named_epm_is_not_meant_for_the_gateway() -> None:
