@@ -72,6 +72,12 @@ class BackendRefused(BackendFailed):
     """A backend answers that it cannot compute what it was given. Fewer rows, or another backend, may go well."""
 
 
+class RowsRefused(BackendRefused):
+    """All backends refuse what they were given: the caller has to change it."""
+
+    status = Status.INVALID_ARGUMENT
+
+
 class Overloaded(EpmError):
     """A limit on work in progress is reached. Said at once; nothing is queued."""
 
@@ -79,7 +85,7 @@ class Overloaded(EpmError):
 
 
 class TooLate(EpmError):
-    """The caller's deadline has passed before work on the answer began."""
+    """The caller's deadline has passed: before work on the answer began, or while it waited for a server."""
 
     status = Status.DEADLINE_EXCEEDED
 

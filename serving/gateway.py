@@ -6,6 +6,7 @@ Importing this is cheap: Numba, onnxruntime and aiohttp are imported when a gate
 import asyncio
 import logging
 import signal
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("epm")
 
 TEND_SECONDS = 0.25
+WAITING_SECONDS = 5.0
 CODECS = {"triton": triton.Triton, "tf_serving": tf_serving.TfServing}
 
 
@@ -91,8 +93,7 @@ class Gateway:
                 log.warning("%s names the model %s, which is not in the repository", name, model)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
         self._grpc.set_ready(self.pipeline.ready)
-        if self.settings.repository_poll_seconds:
-            self._tasks.append(asyncio.create_task(self._watch()))
+        self._tasks.append(asyncio.create_task(self._watch()))
 
     async def close(self) -> None:
         """Drain: not ready first, then finish what runs, then leave."""
@@ -124,9 +125,13 @@ class Gateway:
         return sum(bool(state.served) for state in self.repository.models.values())
 
     async def _watch(self) -> None:
-        """Look at the repository from time to time; a failure is logged and does not end the watching."""
-        while True:
-            await asyncio.sleep(self.settings.repository_poll_seconds)
+        """Look at the repository from time to time; a failure is logged and does not end the watching.
+
+        Where it is to be looked at only at start, that start lasts until no version waits for its server.
+        """
+        seconds = self.settings.repository_poll_seconds
+        while seconds or self.repository.waits:
+            await asyncio.sleep(seconds or WAITING_SECONDS)
             try:
                 await asyncio.to_thread(self.repository.scan)
             except OSError as error:
@@ -157,7 +162,7 @@ class Gateway:
 def _servers(settings: Settings) -> dict[str, Servers]:
     """The servers that models are executed at, by the name of the backend."""
     addresses = {"triton": settings.triton_address, "tf_serving": settings.tf_serving_address}
-    authorities = Path(settings.backend_ca_file) if settings.backend_ca_file else None
+    authorities = _authorities(settings.backend_ca_file)
     return {
         name: Servers(address, authorities, setting=environment_name(f"{name}_address"))
         for name, address in addresses.items()
@@ -165,8 +170,34 @@ def _servers(settings: Settings) -> dict[str, Servers]:
     }
 
 
+def _authorities(path: str) -> Path | None:
+    """The file of certificates, looked into. Raises SettingsError."""
+    name, expected = "EPM_BACKEND_CA_FILE", "a file of certificates in PEM"
+    if not path:
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise SettingsError(f"{name}: got a file without certificates, expected {expected}", field=name) from None
+    except OSError as error:
+        raise SettingsError(f"{name}: {error.strerror}, expected {expected}", field=name) from error
+    return Path(path)
+
+
+def _check_device(settings: Settings) -> None:
+    """Raises SettingsError where CUDA is demanded of an onnxruntime that has none."""
+    if settings.device != "cuda":
+        return
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        name, expected = "EPM_DEVICE", "auto or cpu: this onnxruntime has no CUDA (it comes with onnxruntime-gpu)"
+        raise SettingsError(f"{name}: got cuda, expected {expected}", field=name)
+
+
 def _making(settings: Settings, servers: Mapping[str, Servers]) -> Making:
-    """How versions get their backends. Called on the event loop."""
+    """How versions get their backends. Called on the event loop. Raises SettingsError."""
+    _check_device(settings)
     timeout = settings.backend_timeout_seconds
 
     def remote(name: str) -> Remote:

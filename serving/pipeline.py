@@ -159,7 +159,7 @@ class Pipeline:
     ) -> Prediction:
         """Answer one batch. With `entities`, their stored facts are the rows, and `inputs` replaces columns of them.
 
-        deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; TooLate, with nothing computed;
+        deadline: as `time.monotonic()` counts, None for none. Raises InvalidInput; RowsRefused; TooLate;
         Overloaded when too many rows are being answered already; NotReady when no row at all can be answered because
         the online store is away, or no backend answers.
         """

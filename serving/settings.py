@@ -31,17 +31,23 @@ class Settings:
         4 << 20, "bytes in one message, more is RESOURCE_EXHAUSTED", low=1024, high=2**31 - 1
     )
     max_rows_in_flight: int = _knob(
-        65536, "rows in worker threads at any time, all calls together; more is RESOURCE_EXHAUSTED at once", low=1
+        65536,
+        "rows in worker threads, or waiting for Redis, batches and servers, all calls together; more is "
+        "RESOURCE_EXHAUSTED at once",
+        low=1,
     )
     max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1, high=2**31 - 1)
     stream_window: int = _knob(16, "unanswered messages of one stream; then reading stops", low=1)
     inline_rows: int = _knob(
         64,
-        "calls of up to so many rows are computed on the event loop, larger ones in a worker thread",
+        "calls of up to so many rows are computed on the event loop, if their model is here and quick; larger ones in "
+        "a worker thread",
         low=0,
         high=1024,
     )
-    worker_threads: int = _knob(2, "threads for calls above inline_rows", low=1)
+    worker_threads: int = _knob(
+        2, "threads for calls above inline_rows, and for models that are slow in this process", low=1
+    )
     intra_op_num_threads: int = _knob(
         1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )
@@ -60,8 +66,10 @@ class Settings:
         "Triton's gRPC: host:port, several after commas, grpcs://host:port with TLS; all addresses of a name are used",
     )
     tf_serving_address: str = _knob("", "TF Serving's gRPC, in the same form")
-    backend_ca_file: str = _knob("", "certificates (PEM) by which grpcs:// servers are known; empty: the system's")
-    backend_timeout_seconds: float = _knob(1.0, "how long a call to a server may take", low=0.001, high=600)
+    backend_ca_file: str = _knob(
+        "", "certificates (PEM) by which grpcs:// servers are known; empty: those that come with gRPC"
+    )
+    backend_timeout_seconds: float = _knob(1.0, "how long one try at a server may take", low=0.001, high=600)
     batching: str = _knob(
         "auto",
         "whether concurrent calls for a model share batches: on, off, auto (where a server computes, or a model "
@@ -142,6 +150,12 @@ class Settings:
                 raise SettingsError(
                     f"{name}: got nothing, expected host:port: a model is to be asked there", field=name
                 )
+        if self.backend_ca_file and not any("grpcs://" in at for at in (self.triton_address, self.tf_serving_address)):
+            name, expected = "EPM_BACKEND_CA_FILE", "grpcs:// in an address as well: without it nothing is encrypted"
+            raise SettingsError(f"{name}: got a file, expected {expected}", field=name)
+        if self.batch_queue_rows < self.max_rows:
+            name, least = "EPM_BATCH_QUEUE_ROWS", f"at least EPM_MAX_ROWS, {self.max_rows}"
+            raise SettingsError(f"{name}: got {self.batch_queue_rows}, expected {least}", field=name)
         if any("redis" in names for names in self.each("cache")) and not self.cache_redis_url:
             name = "EPM_CACHE_REDIS_URL"
             raise SettingsError(f"{name}: got nothing, expected a Redis: EPM_CACHE asks for it", field=name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from serving.backends.backend import Backend, InProcess, Tensors, rows_of
 from serving.backends.patience import Patience
-from serving.errors import BackendFailed, BackendRefused, EpmError, TooLate
+from serving.errors import BackendFailed, BackendRefused, EpmError, RowsRefused, TooLate
 
 log = logging.getLogger("epm.backends")
 
@@ -35,26 +35,26 @@ class Chain:
         return bool(asked) and asked == self._in_process
 
     def run(self, tensors: Tensors) -> Tensors:
-        """Outputs of n rows, computed now by the backends in this process. Raises BackendFailed."""
-        error: BackendFailed | None = None
+        """Outputs of n rows, computed now by the backends in this process. Raises as `infer`."""
+        failures: list[EpmError] = []
         for backend in self._in_process:
             began = time.perf_counter()
             try:
                 outputs = backend.run(tensors)
-            except BackendFailed as failed:
-                self._observe(backend, _outcome(failed), rows_of(tensors), time.perf_counter() - began)
-                error = failed
+            except BackendFailed as error:
+                self._observe(backend, _outcome(error), rows_of(tensors), time.perf_counter() - began)
+                failures.append(error)
                 continue
             self._observe(backend, "ok", rows_of(tensors), time.perf_counter() - began)
             return outputs
-        raise error or BackendFailed("no backend computes in this process")
+        raise _all_failed([backend.name for backend in self._in_process], failures)
 
     async def infer(self, tensors: Tensors, deadline: float | None) -> Tensors:
         """Outputs of n rows from the first backend that gives them.
 
         A backend that others could stand in for gets half of what is left of the deadline, and not much more than what
-        it usually takes (`Patience`), so that they have the rest. Raises TooLate; BackendRefused when one refuses and
-        none answers; BackendFailed with each one's reason.
+        it usually takes (`Patience`), so that they have the rest. Raises TooLate; RowsRefused when all refuse,
+        BackendRefused when one does and none answers; BackendFailed with each one's reason.
         """
         failures: list[EpmError] = []
         nobody = all(backend.unavailable for backend in self.backends)  # then they are asked: one may be proving itself
@@ -88,8 +88,9 @@ class Chain:
 def _all_failed(names: Sequence[str], failures: Sequence[EpmError]) -> BackendFailed:
     """What a caller is told: how each backend failed, but no address and no word of a server."""
     how = [f"{name} {_WORDS[_outcome(error)]}" for name, error in zip(names, failures, strict=True)]
-    refused = any(isinstance(error, BackendRefused) for error in failures)
-    return (BackendRefused if refused else BackendFailed)(f"no backend answers: {', '.join(how)}")
+    refuse = [isinstance(error, BackendRefused) for error in failures]
+    kind = RowsRefused if all(refuse) else BackendRefused if any(refuse) else BackendFailed
+    return kind(f"no backend answers: {', '.join(how)}")
 
 
 def _outcome(error: EpmError) -> str:

@@ -75,7 +75,9 @@ class Making:
         return found
 
     def shadowing(self, contract: Contract, version: int, model: bytes, proof: Proof) -> Backend | None:
-        """The shadow backend, which nobody depends on: it is not proven, and where it cannot be made there is none."""
+        """The shadow backend, which nobody depends on: where it cannot be made there is none, and in this process it is
+        not proven. At a server it is, like any other: what answers the golden rows wrongly is not asked for others.
+        """
         name = self.shadow(contract.model)
         if not name:
             return None

@@ -95,6 +95,11 @@ class Repository:
             raise NotFound(f"version {version} of model {name!r} is not served; served: {known}")
         return served
 
+    @property
+    def waits(self) -> bool:
+        """Whether a version is not served only because its server has not proven itself yet."""
+        return any(refused.again for state in self._models.values() for refused in state.refused.values())
+
     def scan(self) -> None:
         """Look at the disk, load what is new, then show the new snapshot. Models are swapped one by one.
 

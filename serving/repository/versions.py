@@ -1,6 +1,7 @@
 """One version folder: its digests, its contract, and the proof that it answers as it did when it was trained."""
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from serving.repository.golden import Golden
 from serving.repository.making import Making
 from serving.repository.served import ServedModel
 from serving.store.reader import RecordReader
+
+log = logging.getLogger("epm.repository")
 
 DIGESTS = "SHA256SUMS"
 CONFIG, GPU_CONFIG = "../config.pbtxt", "../configs/gpu.pbtxt"
@@ -60,12 +63,14 @@ def load_version(folder: Path, making: Making | None = None) -> ServedModel:
     served = ServedModel(name, version, digest, contract, schema, program, reader)
     golden = Golden(served, folder / "golden.npz")
     made = making.in_process(contract, model)
-    for backend in made.values():
-        _check_inputs(contract, backend.inputs)
-        try:
-            golden.check(backend.run(golden.tensors))
-        except (ContractError, BackendFailed) as error:
-            raise ContractError(f"{backend.name}: {error.message}") from error
+    try:
+        _check_backends(contract, golden, made)
+    except ContractError as error:
+        if making.device != "auto" or all(backend.device == "cpu" for backend in made.values()):
+            raise
+        log.warning("model %s version %d computes on the cpu, for on cuda: %s", name, version, error.message)
+        made = replace(making, device="cpu").in_process(contract, model)
+        _check_backends(contract, golden, made)
     proof = golden.proof()
     backends = making.ordered(contract, version, made, proof)
     shadow = making.shadowing(contract, version, model, proof)
@@ -88,6 +93,16 @@ def _quickest(backend: InProcess, tensors: Tensors) -> float:
         backend.run(tensors)
         took.append(time.perf_counter() - began)
     return min(took)
+
+
+def _check_backends(contract: Contract, golden: Golden, made: Mapping[str, InProcess]) -> None:
+    """Each of them takes what the contract says, and answers the golden rows rightly. Raises ContractError."""
+    for backend in made.values():
+        _check_inputs(contract, backend.inputs)
+        try:
+            golden.check(backend.run(golden.tensors))
+        except (ContractError, BackendFailed) as error:
+            raise ContractError(f"{backend.name}: {error.message}") from error
 
 
 def _check_inputs(contract: Contract, inputs: Mapping[str, tuple[Any, ...]]) -> None:

@@ -54,7 +54,11 @@ class CacheState(Collector):
         entries = GaugeMetricFamily("epm_cache_entries", "Predictions kept in this process.", labels=by)
         size = GaugeMetricFamily("epm_cache_bytes", "Bytes that the table of predictions may take.", labels=by)
         evictions = CounterMetricFamily("epm_cache_evictions", "Predictions that made room for others.", labels=by)
-        rows = CounterMetricFamily("epm_cache_rows", "Rows, by where their prediction came from.", labels=[*by, "from"])
+        rows = CounterMetricFamily(
+            "epm_cache_rows",
+            "Rows by where they were looked for: table or missed; of the missed: redis, shared.",
+            labels=[*by, "from"],
+        )
         for model, version, cache in self._caches():
             of = [model, str(version)]
             entries.add_metric(of, float(cache.table.entries))

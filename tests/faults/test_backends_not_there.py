@@ -82,6 +82,16 @@ def test_a_server_that_is_not_there_yet_and_one_that_lacks_a_new_version(tmp_pat
     check(at, unanswered, triton.grpc_port)
 
 
+def test_a_server_is_waited_for_also_where_the_repository_is_looked_at_only_at_start(tmp_path: Path) -> None:
+    here = only(ALONE, tmp_path / "here")
+    triton = TritonServer(here)
+    options = {"backends": "triton", "triton_address": triton.grpc, "repository_poll_seconds": 0}
+    with gateway(here, **options) as at:
+        assert not is_ready(at)
+        with triton:
+            assert until(lambda: is_ready(at), 30)
+
+
 def test_a_server_that_answers_in_another_shape_is_not_believed_until_it_does_not() -> None:
     backed, alone = Caller("backed", Rows(BACKED)), Caller("alone", Rows(ALONE), pause=0.02)
     backends = f"onnxruntime;{BACKED}=tf_serving,onnxruntime;{ALONE}=tf_serving"

@@ -46,7 +46,7 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
 
 @pytest.fixture(scope="module")
 def at(triton: TritonServer) -> Iterator[Running]:
-    limits = {"batch_queue_rows": QUEUE, "backend_timeout_seconds": 10}
+    limits = {"batch_queue_rows": QUEUE, "max_rows": QUEUE, "backend_timeout_seconds": 10}
     with gateway(MODEL_REPO, triton_address=triton.grpc, **OPTIONS, **limits) as running:
         yield running
     check_log(running)

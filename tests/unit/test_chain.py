@@ -9,7 +9,7 @@ import pytest
 from serving.backends import patience
 from serving.backends.backend import Backend, Tensors
 from serving.backends.chain import Chain
-from serving.errors import BackendFailed, BackendRefused, TooLate
+from serving.errors import BackendFailed, BackendRefused, RowsRefused, Status, TooLate
 
 pytestmark = pytest.mark.unit
 
@@ -91,3 +91,10 @@ def test_one_that_nobody_stands_in_for_has_all_the_time_there_is() -> None:
     slow.seconds = 3600
     with pytest.raises(TooLate):
         answer(slow, seconds=0.05)
+
+
+def test_rows_that_all_refuse_are_the_callers_to_change() -> None:
+    refusing = [Fake(name, BackendRefused("canary")) for name in ("triton", "onnxruntime")]
+    with pytest.raises(RowsRefused, match="triton refuses these rows, onnxruntime refuses these rows") as refused:
+        answer(*refusing, seconds=5)
+    assert refused.value.status == Status.INVALID_ARGUMENT
