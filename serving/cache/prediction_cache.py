@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
@@ -29,33 +27,10 @@ _MOST_WAITS = 2
 """How often a call waits for others that come to nothing before it computes whatever it still lacks."""
 
 
-@dataclass(frozen=True, repr=False)
-class Known:
-    """What the table has of n rows."""
-
-    found: Found
-    layout: OutputLayout
-
-    @property
-    def hits(self) -> NDArray[np.bool_]:
-        """Rows that are known. [n]."""
-        return self.found.hits
-
-    @property
-    def complete(self) -> bool:
-        """Whether all are."""
-        return self.found.missing == 0
-
-    @cached_property
-    def outputs(self) -> Tensors:
-        """Outputs of n rows, [n, ...]; anything where there is no hit."""
-        return self.layout.unpack(self.found.values)
-
-
 class PredictionCache:
     """Answers rows of one model version that it has seen, and has the others computed.
 
-    `run` and `known` may be called from any thread, all else on one event loop.
+    `run` may be called from any thread, all else on one event loop.
     """
 
     def __init__(
@@ -86,7 +61,7 @@ class PredictionCache:
         """Rows that the table did not have and that were not computed: Redis had them, or another call computed them.
         What the table had and had not, it counts itself."""
         if redis is not None:
-            redis.listeners.add(WeakMethod(self._dropped_elsewhere))
+            redis.listeners.add(WeakMethod(self._dropped_elsewhere, redis.listeners.discard))
 
     @property
     def asks_redis(self) -> bool:
@@ -101,15 +76,6 @@ class PredictionCache:
     def clear(self) -> None:
         """Forget everything that is kept here."""
         self.table.clear()
-
-    def close(self) -> None:
-        """The version is not served any more."""
-        if self._redis is not None:
-            self._redis.listeners.discard(WeakMethod(self._dropped_elsewhere))
-
-    def known(self, tensors: Tensors) -> Known:
-        """What the table has of n rows, without computing anything."""
-        return Known(self.table.look_up(self._row_keys, tensors, time.monotonic()), self._layout)
 
     def run(self, tensors: Tensors, compute: Compute) -> Tensors:
         """Outputs of n rows, from the table and from one call of `compute` for those that it does not have.

@@ -10,12 +10,11 @@ from weakref import WeakMethod
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.cache.redis_link import CHANNEL, CacheLink
+from serving.cache.redis_link import CHANNEL, PREFIX, CacheLink
 from serving.errors import NotReady
 from serving.hash_key import HashKey, hexadecimal
 from serving.redis.connection import Command, Handle, Late, Refused
 
-PREFIX = b"epm:p:"
 MOST_READ = 256
 """Values read by one command: Redis says nothing while it makes one answer."""
 _MOST_UNANSWERED = 4096
@@ -45,7 +44,7 @@ class RedisCache:
     `get` and `put` raise nothing but cancellation: when Redis is away, full, slow or wrong, nothing is found and
     nothing is kept. After one timeout it is not asked again until it has said something. Listeners, which are held
     weakly, are called with the keys, uint64[k, 2], that any gateway drops, and with None where all may have been
-    dropped, also unheard.
+    dropped, also unheard; whoever adds one has it leave with its object.
     """
 
     def __init__(
@@ -218,10 +217,8 @@ class RedisCache:
         self._tell(keys if told else None)
 
     def _tell(self, keys: NDArray[np.uint64] | None) -> None:
-        for listener in tuple(self.listeners):
-            if (heard := listener()) is None:  # of a version that is gone
-                self.listeners.discard(listener)
-            else:
+        for listener in self.listeners.copy():  # a version may go meanwhile
+            if (heard := listener()) is not None:
                 heard(keys)
 
 

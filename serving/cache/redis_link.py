@@ -4,15 +4,19 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from serving.redis.connection import Connection
+from serving.redis.connection import Connection, Refused
 from serving.redis.link import Link
 
 log = logging.getLogger("epm.cache")
 
+PREFIX = b"epm:p:"
+"""What the names of kept predictions begin with."""
 CHANNEL = b"epm:predictions"
 """Where drops are published: 16 bytes for each key, nothing for all of them."""
 CALLED = "the prediction cache"
 _LEAST_SILENCE_SECONDS = 1.0
+_NOBODY = PREFIX + b"-"
+"""A name that no prediction has."""
 
 
 class CacheLink(Link):
@@ -38,6 +42,18 @@ class CacheLink(Link):
     async def begin(self, connection: Connection) -> None:
         """Listen. Whether that is allowed shows in the answer to the first proof."""
         connection.tell(("SUBSCRIBE", CHANNEL))
+
+    async def prove(self, connection: Connection) -> None:
+        """Find out, too, whether it takes writes at all: a replica refuses also to forget what it does not have.
+
+        One that takes none now, as it is full or its disk is, can be read.
+        """
+        await super().prove(connection)
+        try:
+            await connection.call(("UNLINK", _NOBODY), self._silence)
+        except Refused as error:
+            if error.code == "READONLY":
+                raise
 
     def connected(self) -> None:
         """Hand it on."""

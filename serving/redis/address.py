@@ -29,6 +29,8 @@ class Address:
             raise _wrong(setting, "something else") from None
         if parts.scheme not in ("redis", "rediss", "unix") or parts.fragment:
             raise _wrong(setting, "something else")
+        if is_unix and (parts.netloc.rpartition("@")[2] or len(parts.path) < 2):
+            raise _wrong(setting, "a unix:// URL with a host or without a path")
         self._user, self._password = unquote(parts.username or "") or "default", unquote(parts.password or "")
         try:
             self._tls = _tls(options) if parts.scheme == "rediss" else None

@@ -12,7 +12,7 @@ import pytest
 
 from serving.cache.prediction_cache import PredictionCache
 from serving.errors import NotReady
-from tests.support.predictions import TIMEOUT, Model, check, gateways, rows_of_numbers, written
+from tests.support.predictions import TIMEOUT, Model, check, gateways, known, rows_of_numbers, written
 from tests.support.redis import RedisServer
 from tests.support.stores import eventually
 
@@ -163,7 +163,7 @@ def test_what_was_dropped_unheard_is_forgotten_when_the_link_is_back() -> None:
                 await ask(cached, model, 1)
             other._redis.link._connection.lose("a test")
             await one.drop(rows_of_numbers(1))
-            assert other.known(rows_of_numbers(1)).complete
+            assert known(other, rows_of_numbers(1)).hits.all()
             await eventually(lambda: other._redis.link.up, 3)
             assert other.table.entries == 0
 
@@ -186,7 +186,7 @@ def test_while_it_is_away_the_table_goes_on_and_dropping_says_that_not_all_was_r
                 await cached.drop(rows_of_numbers(1))
             with pytest.raises(NotReady):
                 await cached._redis.flush()
-            assert cached.known(rows_of_numbers(1, 2)).hits.tolist() == [False, True]
+            assert known(cached, rows_of_numbers(1, 2)).hits.tolist() == [False, True]
 
     with RedisServer() as server:
         asyncio.run(run(server))
@@ -223,6 +223,54 @@ def test_one_that_was_away_at_the_start_is_used_as_soon_as_it_is_there() -> None
                 assert cached._redis.rows["written"] == 1
 
     asyncio.run(run())
+
+
+def test_a_read_only_replica_is_not_used_and_takes_nothing_from_the_table(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "epm.cache")
+
+    async def run(replica: RedisServer) -> None:
+        async with gateways(replica.url, 1) as (cached,):
+            model, begin = Model(), time.monotonic()
+            while time.monotonic() - begin < 2.5:
+                await ask(cached, model, 1, 2)
+                assert not cached._redis.link.up
+                await asyncio.sleep(0.01)
+            assert model.calls == [[1, 2]]
+            with replica.client() as client:
+                client.replicaof("NO", "ONE")
+            await eventually(lambda: cached._redis.there, 3)
+            await ask(cached, model, 3)
+            await written(cached)
+            assert cached._redis.rows["written"] == 1
+
+    with RedisServer() as master, RedisServer(replicaof=f"127.0.0.1 {master.port}") as replica:
+        asyncio.run(run(replica))
+    assert [record.getMessage() for record in caplog.records] == [
+        "the prediction cache cannot be used: it is a read-only replica",
+        "the prediction cache is connected",
+    ]
+
+
+def test_one_that_becomes_a_replica_is_left_and_the_table_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def run(server: RedisServer, nobody: int) -> None:
+        async with gateways(server.url, 1) as (cached,):
+            model = Model()
+            await ask(cached, model, 1)
+            with server.client() as client:
+                client.replicaof("127.0.0.1", nobody)
+                await eventually(lambda: not cached._redis.link.up, 3)
+                for _ in range(150):
+                    assert not cached._redis.link.up
+                    await asyncio.sleep(0.01)
+                await ask(cached, model, 1, 2)
+                assert model.calls == [[1], [2]]
+                client.replicaof("NO", "ONE")
+            await eventually(lambda: cached._redis.there, 3)
+
+    with RedisServer() as server:
+        asyncio.run(run(server, RedisServer().port))
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warnings == ["the prediction cache is away: it is a read-only replica"]
 
 
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"+OK\r\n+OK\r\n+OK\r\n"])

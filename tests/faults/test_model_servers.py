@@ -78,8 +78,10 @@ class Load:
 def test_one_of_two_is_killed_and_no_caller_notices(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "epm.backends")
 
+    one, two = FakeTriton(), FakeTriton()
+
     async def run() -> None:
-        async with FakeTriton() as one, FakeTriton() as two, asking(one.address, two.address) as backend:
+        async with one, two, asking(one.address, two.address) as backend:
             await all_closed(backend, 2)
             async with Load(backend) as load:
                 await load.more()
@@ -94,7 +96,18 @@ def test_one_of_two_is_killed_and_no_caller_notices(caplog: pytest.LogCaptureFix
             assert load.errors == []
 
     asyncio.run(run())
-    assert 6 <= len(caplog.records) <= 10  # a line for each change, and each reason
+    for address, closings in ((one.address, 1), (two.address, 3)):
+        said = [record.getMessage() for record in caplog.records if address in record.getMessage()]
+        outages: list[list[str]] = [[]]
+        for line in said:
+            if " is asked for " in line:
+                outages.append([])
+            else:
+                outages[-1].append(line)
+        assert outages.pop() == []
+        assert len(outages) == closings, said
+        assert all(outages[1:]), "it is asked again without having been left"
+        assert all(len(set(lines)) == len(lines) for lines in outages), "a line twice in one outage"
 
 
 def test_a_single_one_that_is_killed_fails_calls_at_once_and_is_used_when_it_is_back() -> None:
@@ -352,21 +365,35 @@ def test_a_status_fails_the_call_then_the_address_and_nothing_the_server_says_is
     assert "canary" not in caplog.text
 
 
-def test_one_that_is_overloaded_is_not_left_and_another_one_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+OVERLOADED = [
+    ("RESOURCE_EXHAUSTED", "canary"),
+    ("UNAVAILABLE", "The batch scheduling queue to which this task was submitted is full; canary"),
+    ("UNAVAILABLE", "[request id: canary] Exceeds maximum queue size"),
+]
+"""What servers say when they can take no more, and with which status."""
+
+
+@pytest.mark.parametrize(("code", "details"), OVERLOADED)
+def test_one_that_is_overloaded_is_not_left_and_another_one_is_asked(
+    code: str, details: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(breaker_module, "AGAIN_SECONDS", 0.05)
 
     async def run() -> None:
         async with FakeTriton() as one, FakeTriton() as two, asking(one.address, two.address) as backend:
             await all_closed(backend, 2)
-            two.code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            two.code, two.details = grpc.StatusCode[code], details
             for _ in range(8):
                 assert is_right(rows(2), await backend.infer(rows(2), None))
             proofs = two.proofs
             await eventually(lambda: two.proofs > proofs + 1)
             assert [state.state for state in backend.states()] == [State.CLOSED] * 2
-            one.code = two.code
-            with pytest.raises(BackendFailed, match="overloaded"):
-                await backend.infer(rows(2), None)
+            one.code, one.details = two.code, details
+            for _ in range(8):
+                with pytest.raises(BackendFailed, match="overloaded") as failure:
+                    await backend.infer(rows(2), None)
+                assert "canary" not in str(failure.value)
+            assert [state.state for state in backend.states()] == [State.CLOSED] * 2
 
     asyncio.run(run())
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from serving.cache.policy import Policy, choice
-from serving.cache.redis_cache import PREFIX, RedisCache
+from serving.cache.redis_cache import RedisCache
+from serving.cache.redis_link import PREFIX
 from serving.errors import NotReady, SettingsError
 from serving.hash_key import HashKey
-from tests.support.predictions import Model, cache, check, gateways, rows_of_numbers, shared, written
+from tests.support.predictions import Model, cache, check, gateways, known, rows_of_numbers, shared, written
 from tests.support.redis import RedisServer
 from tests.support.stores import eventually
 
@@ -116,7 +117,7 @@ def test_what_a_gateway_takes_from_redis_lives_no_longer_than_its_own_time_to_li
             await written(one)
             other = cache(redis=redis, ttl_seconds=10.0)
             await other.infer(rows_of_numbers(1), None, model.infer)
-            keys = other.known(rows_of_numbers(1)).found.keys
+            keys = known(other, rows_of_numbers(1)).keys
             assert other.table.find(keys, time.monotonic() + 9).hits.all()
             assert not other.table.find(keys, time.monotonic() + 10).hits.any()
             assert model.calls == [[1]]
@@ -189,7 +190,7 @@ def test_what_one_gateway_drops_all_forget(server: RedisServer) -> None:
             await caches[0].drop(rows_of_numbers(*range(299)))
             for cached in caches:
                 await eventually(lambda cached=cached: cached.table.entries == 1, 2)
-                assert cached.known(rows_of_numbers(5, 299)).hits.tolist() == [False, True]
+                assert known(cached, rows_of_numbers(5, 299)).hits.tolist() == [False, True]
             assert len(names(server)) == 1
             await caches[1].infer(rows_of_numbers(5), None, model.infer)
             assert model.calls == [[*numbers], [5]]
@@ -256,9 +257,11 @@ def test_no_more_is_written_at_a_time_than_there_is_room_for(server: RedisServer
 
 def test_a_version_that_is_no_longer_served_is_not_told_any_more(server: RedisServer) -> None:
     async def work() -> None:
-        async with gateways(server.url, 1, seconds=SLOW) as (cached,):
-            cached.close()
-            assert not cached._redis.listeners
+        async with shared(server.url, seconds=SLOW) as redis:
+            kept, gone = cache(redis=redis), cache("another", redis=redis)
+            assert len(redis.listeners) == 2
+            del gone
+            assert [listener() for listener in redis.listeners] == [kept._dropped_elsewhere]
 
     asyncio.run(work())
 
@@ -275,6 +278,15 @@ def test_a_user_who_may_not_listen_cannot_use_it(server: RedisServer, caplog: py
     asyncio.run(work())
     assert "the prediction cache cannot be used: the user may not do what is needed" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["unix://run/secret", "unix://secret", "unix://", "unix:///", "unix://:6379/secret"])
+def test_a_socket_without_a_path_of_its_own_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"got a unix:// URL with a host .*unix:///path") as refusal:
+        RedisCache(url, HashKey(bytes(16)))
+    assert "secret" not in refusal.value.message
+    RedisCache("unix:///run/redis.sock", HashKey(bytes(16)))
+    RedisCache("unix://default:secret@/run/redis.sock?db=4", HashKey(bytes(16)))
 
 
 def test_a_url_that_cannot_be_understood_is_refused_by_its_own_name() -> None:

@@ -9,6 +9,7 @@ import pytest
 from loadtest.answers import WrongAnswerError
 from loadtest.backends import cache
 from loadtest.performance import newest_version
+from tests.support.predictions import known
 
 pytestmark = pytest.mark.integration
 
@@ -33,9 +34,9 @@ def measured() -> cache.Measured:
 
 def test_the_share_of_repeated_rows_is_what_is_asked_for_and_all_others_are_new(measured: cache.Measured) -> None:
     calls = measured.rows.calls(measured.pool, 0.9)
-    hits = [measured.cache.known(next(calls)).hits.mean() for _ in range(50)]
+    hits = [known(measured.cache, next(calls)).hits.mean() for _ in range(50)]
     assert 0.87 < np.mean(hits) < 0.93
-    assert not measured.cache.known(measured.rows.draw(500)).hits.any()
+    assert not known(measured.cache, measured.rows.draw(500)).hits.any()
 
 
 def test_a_cache_that_answers_otherwise_is_noticed(measured: cache.Measured, monkeypatch: pytest.MonkeyPatch) -> None:

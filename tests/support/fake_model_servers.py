@@ -33,6 +33,8 @@ class FakeServer(ABC):
         """Seconds before it answers."""
         self.code: grpc.StatusCode | None = None
         """Answers with this status."""
+        self.details = "canary: the row was 77.4375"
+        """What it says besides."""
         self.twist: Callable[[Answers], Answers] = lambda answers: answers
         """What becomes of the right answers to calls and proofs."""
         self.twist_calls: Callable[[Answers], Answers] = lambda answers: answers
@@ -93,7 +95,7 @@ class FakeServer(ABC):
         finally:
             self.running -= 1
         if self.code is not None:
-            await context.abort(self.code, "canary: the row was 77.4375")
+            await context.abort(self.code, self.details)
         if (name, version) != (self.model, self.version):
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown model")
         if self.raw is not None:

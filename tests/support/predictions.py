@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from serving.cache.layout import OutputLayout
 from serving.cache.prediction_cache import PredictionCache
 from serving.cache.redis_cache import RedisCache
 from serving.cache.row_keys import RowKeys
-from serving.cache.table import Table
+from serving.cache.table import Found, Table
 from serving.hash_key import HashKey
 from tests.support.stores import eventually
 
@@ -79,6 +80,11 @@ def cache(digest: str = "digest", redis: Any = None, entries: int = 1024, **opti
     table = Table(Table.bytes_for(entries, LAYOUT.width), LAYOUT.width)
     row_keys = RowKeys(KEY, digest, ("features", "history"))
     return PredictionCache(LAYOUT, row_keys, table, redis, **{"ttl_seconds": 3600.0, **options})
+
+
+def known(cached: PredictionCache, tensors: Tensors) -> Found:
+    """What its table has of n rows; nothing is computed."""
+    return cached.table.look_up(cached._row_keys, tensors, time.monotonic())
 
 
 def check(outputs: Tensors, *numbers: int) -> None:

@@ -23,6 +23,7 @@ from serving.repository.versions import load_version
 from serving.settings import Settings
 from serving.store.fetched import NOT_FOUND, UNAVAILABLE, Fetched
 from tests.support.models import FEATURES, write_version
+from tests.support.stores import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -103,18 +104,21 @@ def test_a_version_that_nobody_uses_any_more_gives_its_memory_back_at_once(kind:
     making = Making(shadow=lambda model: "onnxruntime")
     served = [load_version(root / "small" / "1", making)]
 
+    def left(watched: list[weakref.ref[object]]) -> list[weakref.ref[object]]:
+        return [one for one in watched if one() is not None]
+
     async def ask() -> list[weakref.ref[object]]:
         pipe = pipeline(root, shadow_backend="onnxruntime", shadow_fraction=1.0, **KINDS[kind])
         for count in (1, 100):
             await pipe.predict(served[0], rows(count))
-        await asyncio.sleep(0.05)
         inference = pipe.inferences.of(served[0])
         kept = [served[0], inference, inference.chain, inference.batcher, served[0].backend]
         kept += [inference.cache.table] if inference.cache is not None else []
         watched = [weakref.ref(one) for one in kept]
         del inference, kept
         served.clear()
-        return [one for one in watched if one() is not None]
+        await eventually(lambda: not left(watched), 5)  # the shadow may still be comparing
+        return left(watched)
 
     with without_collector():
         assert asyncio.run(ask()) == []
@@ -210,8 +214,7 @@ def test_no_row_stays_in_flight_whether_calls_are_answered_fail_or_are_cancelled
             for call in calls[4:]:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
-        await asyncio.sleep(0.05)
-        assert pipe.rows_in_flight == 0
+        await eventually(lambda: pipe.rows_in_flight == 0, 5)
 
     asyncio.run(ask())
 

@@ -18,7 +18,7 @@ from serving.cache.policy import Choice
 from serving.cache.prediction_cache import PredictionCache
 from serving.cache.table import Table
 from serving.errors import BackendFailed, TooLate
-from tests.support.predictions import KEY, LAYOUT, Model, cache, check, rows_of_numbers
+from tests.support.predictions import KEY, LAYOUT, Model, cache, check, known, rows_of_numbers
 
 pytestmark = pytest.mark.unit
 
@@ -64,10 +64,7 @@ def test_of_64_rows_of_which_60_are_known_4_are_computed_in_one_call(way: str) -
     assert model.calls[1:] == [[number for number in shuffled if number >= 60]]
     check(ask(way, cached, model, *shuffled), *shuffled)
     assert len(model.calls) == 2
-    known = cached.known(rows_of_numbers(3, 99))
-    assert known.hits.tolist() == [True, False]
-    assert not known.complete
-    check({name: output[:1] for name, output in known.outputs.items()}, 3)
+    assert known(cached, rows_of_numbers(3, 99)).hits.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("way", ["run", "infer"])
@@ -96,7 +93,7 @@ def test_answers_end_with_their_time_to_live_and_not_all_at_once(monkeypatch: py
     left = []
     for later in (79.9, 90, 100.1):
         monkeypatch.setattr(time, "monotonic", lambda later=later: now + later)
-        left.append(int(cached.known(rows_of_numbers(*numbers)).hits.sum()))
+        left.append(int(known(cached, rows_of_numbers(*numbers)).hits.sum()))
     assert left[0] == 1000
     assert 300 < left[1] < 700
     assert left[2] == 0
@@ -284,7 +281,7 @@ def test_what_is_dropped_is_computed_again_also_if_it_was_being_computed() -> No
         await cached.drop(rows_of_numbers(3))
         model.gate.set()
         check(await call, 3)
-        assert not cached.known(rows_of_numbers(3)).complete
+        assert not known(cached, rows_of_numbers(3)).hits.any()
 
     on_a_loop(work)
 
@@ -399,5 +396,5 @@ def test_outputs_of_another_size_are_refused() -> None:
 
 def test_nothing_shows_rows_or_the_key() -> None:
     made = cache()
-    shown = repr(made) + repr(made.known(rows_of_numbers(77))) + repr(made.table) + repr(made._row_keys) + repr(KEY)
+    shown = repr(made) + repr(known(made, rows_of_numbers(77))) + repr(made.table) + repr(made._row_keys) + repr(KEY)
     assert "array" not in shown

@@ -41,6 +41,8 @@ _WORDS = (
     ("cancelling all calls", "the connection is lost"),
 )
 """What gRPC says of a connection, and what is told of it. Other details are the server's and may quote a row."""
+_FULL = ("scheduling queue", "maximum queue size")
+"""What TF Serving and Triton say with UNAVAILABLE when their queue is full."""
 _CODES = {
     StatusCode.NOT_FOUND: "it does not serve this version",
     StatusCode.UNIMPLEMENTED: "it does not speak this protocol",
@@ -106,7 +108,7 @@ class Endpoint:
         try:
             answer: bytes = await ask(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            raise CallFailed(error.code(), _words(error)) from None
+            raise CallFailed(_code(error), _words(error)) from None
         except grpc.aio.UsageError:
             raise CallFailed(StatusCode.UNAVAILABLE, "the gateway has left it") from None
         except asyncio.CancelledError:
@@ -140,10 +142,22 @@ class Endpoint:
                 before = now
 
 
+def _code(error: grpc.aio.AioRpcError) -> StatusCode:
+    """The status, and RESOURCE_EXHAUSTED where a server calls a full queue something else."""
+    if error.code() is StatusCode.UNAVAILABLE and any(sign in _details(error) for sign in _FULL):
+        return StatusCode.RESOURCE_EXHAUSTED
+    return error.code()
+
+
+def _details(error: grpc.aio.AioRpcError) -> str:
+    return (error.details() or "").lower()
+
+
 def _words(error: grpc.aio.AioRpcError) -> str:
-    if (known := _CODES.get(error.code())) is not None:
+    code = _code(error)
+    if (known := _CODES.get(code)) is not None:
         return known
-    if error.code() is StatusCode.UNAVAILABLE:
-        details = (error.details() or "").lower()
+    if code is StatusCode.UNAVAILABLE:
+        details = _details(error)
         return next((words for sign, words in _WORDS if sign in details), "it says that it is not available")
-    return f"it answers {error.code().name}"
+    return f"it answers {code.name}"
