@@ -52,7 +52,7 @@ def measure(folder: Path, process: FreshProcess, seconds: float = SECONDS) -> di
                 agreed["SavedModel (features)"],
                 saved,
             ),
-            _line("the gateway: raw columns, features, onnxruntime", None, agreed["gateway"], gateway),
+            _line(f"the gateway: raw columns, features, {served.backend.name}", None, agreed["gateway"], gateway),
         ],
     }
 
