@@ -74,7 +74,7 @@ class Inference:
             Limits(
                 rows=settings.batch_rows,
                 bytes=settings.batch_bytes,
-                queue_rows=settings.batch_queue_rows,
+                queue_rows=max(settings.batch_queue_rows, settings.max_rows),  # what one call may bring has room
                 running=settings.batches_running if at_server else settings.worker_threads,
             ),
             partial(counts.batched, served.name, served.version),

@@ -80,7 +80,7 @@ class Settings:
     batch_rows: int = _knob(256, "rows in a shared batch; Triton takes 1024 at most (max_batch_size)", low=1, high=1024)
     batch_bytes: int = _knob(1 << 20, "bytes of inputs in a shared batch", low=1024, high=1 << 30)
     batch_queue_rows: int = _knob(
-        16384, "rows of one model that wait for a batch; more is RESOURCE_EXHAUSTED at once", low=1
+        16384, "rows of one model that wait for a batch, max_rows at least; more is RESOURCE_EXHAUSTED at once", low=1
     )
     batches_running: int = _knob(2, "batches of one model at a server at any time", low=1, high=1024)
     cache: str = _knob(
@@ -153,9 +153,6 @@ class Settings:
         if self.backend_ca_file and not any("grpcs://" in at for at in (self.triton_address, self.tf_serving_address)):
             name, expected = "EPM_BACKEND_CA_FILE", "grpcs:// in an address as well: without it nothing is encrypted"
             raise SettingsError(f"{name}: got a file, expected {expected}", field=name)
-        if self.batch_queue_rows < self.max_rows:
-            name, least = "EPM_BATCH_QUEUE_ROWS", f"at least EPM_MAX_ROWS, {self.max_rows}"
-            raise SettingsError(f"{name}: got {self.batch_queue_rows}, expected {least}", field=name)
         if any("redis" in names for names in self.each("cache")) and not self.cache_redis_url:
             name = "EPM_CACHE_REDIS_URL"
             raise SettingsError(f"{name}: got nothing, expected a Redis: EPM_CACHE asks for it", field=name)

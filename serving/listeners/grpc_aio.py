@@ -29,6 +29,8 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(
     lambda record: not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 )
 
+LINGER_SECONDS = 0.1
+"""Between the last answer and the end of connections: one that is reset takes with it what its client has not read."""
 SHUTTING_DOWN = "this gateway is shutting down: ask another one"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 T = TypeVar("T")
@@ -102,9 +104,14 @@ class GrpcListener:
         for reader in self._readers:
             reader.cancel()
         give_up = time.monotonic() + seconds
-        while self._running and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
+        while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
             await asyncio.sleep(0.01)
+        await asyncio.sleep(min(LINGER_SECONDS, seconds))
         await self._server.stop(min(2.0, seconds))  # answers on their way out; an open reflection stream has no more
+
+    @property
+    def _busy(self) -> bool:
+        return self._running > 0 or self._health.watchers > 0
 
     def _register(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
         self._server.add_registered_method_handlers(service, handlers)

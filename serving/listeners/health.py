@@ -21,6 +21,8 @@ class Health:
         self._services = {"", SERVICE, *services}
         self._state = _States.NOT_SERVING
         self._closing = False
+        self.watchers = 0
+        """Watch calls that have not ended."""
         self._changed = asyncio.Event()
 
     def set(self, ready: bool) -> None:
@@ -56,12 +58,16 @@ class Health:
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         known, last = request.service in self._services, None
-        while True:
-            changed = self._changed
-            state = self._state if known else _States.SERVICE_UNKNOWN
-            if state != last:
-                last = state
-                yield _States(status=state)
-            if self._closing:
-                return
-            await changed.wait()
+        self.watchers += 1
+        try:
+            while True:
+                changed = self._changed
+                state = self._state if known else _States.SERVICE_UNKNOWN
+                if state != last:
+                    last = state
+                    yield _States(status=state)
+                if self._closing:
+                    return
+                await changed.wait()
+        finally:
+            self.watchers -= 1

@@ -26,7 +26,6 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_default() 
         ({"EPM_MAX_MESSAGE_BYTES": "3000000000"}, "EPM_MAX_MESSAGE_BYTES: got 3000000000, expected at most"),
         ({"EPM_REPOSITORY_POLL_SECONDS": "1e-9"}, "EPM_REPOSITORY_POLL_SECONDS: got 1e-09, expected 0, or 0.1"),
         ({"EPM_HOST": ""}, "EPM_HOST: got nothing"),
-        ({"EPM_BATCH_QUEUE_ROWS": "4095"}, "EPM_BATCH_QUEUE_ROWS: got 4095, expected at least EPM_MAX_ROWS, 4096"),
         ({"EPM_BACKEND_CA_FILE": "ca.pem"}, "EPM_BACKEND_CA_FILE: got a file, expected grpcs:// in an address"),
         ({"EPM_CACHE": "off;a=local;a=off"}, "EPM_CACHE: got 'a=off', expected each model once"),
         ({"EPM_CACHE": "off;=local"}, "EPM_CACHE: got '=local', expected each model once, by name"),
