@@ -66,6 +66,7 @@ class Health:
                 if state != last:
                     last = state
                     yield _States(status=state)
+                    continue  # while that was being written it may have changed again
                 if self._closing:
                     return
                 await changed.wait()
