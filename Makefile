@@ -89,9 +89,59 @@ models-quality: .venv/.test  ## measure size, latency and quality of the publish
 public-data: .venv/.test  ## cross-validate the public tables of ../shared/data, write their part of docs/models.md
 	$(BIN)/python -m exporters.public
 
-.PHONY: performance
-performance: .venv/.test  ## measure gateway and echo side by side, write docs/performance.md
-	$(BIN)/python -m loadtest.performance
+# Side by side with other servers, each in an environment of its own below build/bench-envs.
+PEERS := echo triton mlserver kserve
+PEERS_OF_FULL := bentoml ray litserve
+build/bench-envs/%/.ready: requirements/bench/%.txt .venv/.bootstrap
+	@echo "installing $*"
+	@$(BIN)/uv --system-certs venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv --system-certs pip install --quiet --python $(@D)/bin/python $(LOCK) $<
+	@touch $@
+
+.PHONY: bench-envs
+bench-envs: .venv/.test $(PEERS:%=build/bench-envs/%/.ready)  ## install the servers that `make bench` compares with
+
+.PHONY: bench
+bench: bench-envs  ## this gateway beside Triton, MLServer, KServe and an echo, kernels, batch scoring; write docs/performance.md
+	$(BIN)/python -m loadtest.bench
+	$(BIN)/python -m loadtest.protocols
+	$(BIN)/python -m loadtest.kernels
+	$(BIN)/python -m loadtest.batch
+	$(BIN)/python -m loadtest.summary
+
+.PHONY: bench-full
+bench-full: bench-envs  ## the same with 1,024 rows, 1 to 50 models, 1 and 2 workers, BentoML, Ray Serve and LitServe
+	-$(MAKE) -k $(PEERS_OF_FULL:%=build/bench-envs/%/.ready)
+	$(BIN)/python -m loadtest.bench --full
+	$(BIN)/python -m loadtest.summary
+
+.PHONY: loadtest
+loadtest: .venv/.test  ## put a minute of locust's mixed users on a gateway, print the verdict
+	$(BIN)/python -m loadtest.users $(LOADTEST)
+
+.PHONY: capacity
+capacity: .venv/.test  ## find the highest rate with p99 under a bound, draw latency against load; write docs/capacity-performance.md
+	$(BIN)/python -m loadtest.capacity
+
+.PHONY: soak
+soak: .venv/.test  ## ten minutes of mixed load at 70 % of capacity: errors, memory, p99; write docs/soak-performance.md
+	$(BIN)/python -m loadtest.soak
+
+.PHONY: gate
+gate: .venv/.test  ## the ratios that must not get worse, in a minute; part of `make test`
+	$(BIN)/python -m loadtest.gate
+
+.PHONY: kernels-performance
+kernels-performance: .venv/.test  ## measure kernels beside their alternatives and the machine's copy bandwidth
+	$(BIN)/python -m loadtest.kernels
+
+.PHONY: batch-performance
+batch-performance: .venv/.test  ## score a million rows with `epm score`, beside onnxruntime in a loop
+	$(BIN)/python -m loadtest.batch
+
+.PHONY: protocols-performance
+protocols-performance: .venv/.test  ## measure the gateway's three protocols beside a bare echo; write docs/protocols-performance.md
+	$(BIN)/python -m loadtest.protocols
 
 .PHONY: features-performance
 features-performance: .venv/.test  ## measure feature programs beside pandas, scikit-learn, polars; write docs/features-performance.md

@@ -5,7 +5,7 @@
 
 import socketserver
 
-from loadtest import frames
+from loadtest.h2 import frames
 
 _RENEW_AT = 1 << 29
 _FIRST = b"\x20" + b"\x88" + b"\x0f\x10\x10application/grpc"

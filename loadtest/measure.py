@@ -8,7 +8,7 @@ import numpy as np
 
 from loadtest.answers import Probabilities, probabilities
 from loadtest.bodies import Protocol
-from loadtest.h2client import Load, Result, run
+from loadtest.h2.client import Load, Result, run
 from loadtest.servers import Server
 
 KEEP = 20

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.answers import WrongAnswerError
-from loadtest.performance import newest_version
+from loadtest.published import newest_version
 from serving.backends.backend import Tensors, rows_of
 from serving.backends.onnxruntime import OnnxRuntimeBackend
 from serving.cache.layout import OutputLayout

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.answers import WrongAnswerError
-from loadtest.performance import newest_version
+from loadtest.published import newest_version
 from serving.backends.onnxruntime import OnnxRuntimeBackend
 from serving.pipeline import Prediction
 from serving.repository.versions import load_version

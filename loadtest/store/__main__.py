@@ -18,9 +18,9 @@ import redis
 
 from loadtest import machine
 from loadtest.answers import WrongAnswerError
-from loadtest.h2client import LoadError
+from loadtest.h2.client import LoadError
 from loadtest.measure import MeasurementError
-from loadtest.performance import MODEL, newest_version
+from loadtest.published import MODEL, newest_version
 from loadtest.servers import ServerError
 from loadtest.store import bulk, page, ratios
 from loadtest.store.people import MONTHLY_MODEL, draw, write_model

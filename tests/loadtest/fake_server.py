@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 
-from loadtest import frames
+from loadtest.h2 import frames
 
 HEADERS = b"\x88\x0f\x10\x10application/grpc"
 """`:status` 200 and the content type, entering no table."""

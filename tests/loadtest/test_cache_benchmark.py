@@ -8,7 +8,7 @@ import pytest
 
 from loadtest.answers import WrongAnswerError
 from loadtest.backends import cache
-from loadtest.performance import newest_version
+from loadtest.published import newest_version
 from tests.support.predictions import known
 
 pytestmark = pytest.mark.integration

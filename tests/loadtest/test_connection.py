@@ -3,8 +3,8 @@
 import hpack
 import pytest
 
-from loadtest import frames
-from loadtest.connection import Connection, ConnectionFailed
+from loadtest.h2 import frames
+from loadtest.h2.connection import Connection, ConnectionFailed
 from tests.loadtest.fake_server import HEADERS, TRAILERS, answer
 
 pytestmark = pytest.mark.unit

@@ -11,8 +11,8 @@ import hpack
 import numpy as np
 import pytest
 
-from loadtest import frames
-from loadtest.h2client import Load, LoadError, run
+from loadtest.h2 import frames
+from loadtest.h2.client import Load, LoadError, run
 from tests.loadtest.fake_server import HEADERS, TRAILERS, FakeServer, answer
 
 pytestmark = pytest.mark.integration

@@ -3,7 +3,7 @@
 import hpack
 import pytest
 
-from loadtest.headers import HeaderError, HeaderReader
+from loadtest.h2.headers import HeaderError, HeaderReader
 
 pytestmark = pytest.mark.unit
 

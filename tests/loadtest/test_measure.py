@@ -2,10 +2,10 @@
 
 import pytest
 
-from loadtest import frames
 from loadtest.answers import WrongAnswerError
 from loadtest.bodies import PROTOCOLS, make_bodies
-from loadtest.h2client import Result
+from loadtest.h2 import frames
+from loadtest.h2.client import Result
 from loadtest.measure import Effort, MeasurementError, Work, check_echo, check_gateway, put_load
 from loadtest.servers import Server
 from tests.loadtest.contracts import small_contract

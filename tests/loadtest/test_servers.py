@@ -7,7 +7,7 @@ import time
 import pytest
 
 from loadtest import servers
-from loadtest.h2client import Load, run
+from loadtest.h2.client import Load, run
 
 pytestmark = pytest.mark.integration
 

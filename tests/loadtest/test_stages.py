@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.stages import Stage, time_stages
+from loadtest.protocols.stages import Stage, time_stages
 
 pytestmark = pytest.mark.unit
 

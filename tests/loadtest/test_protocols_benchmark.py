@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.measure import MeasurementError
-from loadtest.performance import newest_version
+from loadtest.published import newest_version
 
 pytestmark = pytest.mark.integration
 
@@ -17,7 +17,7 @@ REPO = Path("model_repo")
 
 def performance(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "loadtest.performance", *map(str, arguments)],
+        [sys.executable, "-m", "loadtest.protocols", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -26,7 +26,7 @@ def performance(*arguments):
 
 def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     results, page = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
-    done = performance("--smoke", "--results", results, "--out", page, "--model-repo", REPO)
+    done = performance("--quick", "--results", results, "--out", page, "--model-repo", REPO)
     assert done.returncode == 0, done.stderr
     figures = json.loads(results.read_text())
     cases = {(run["server"], run["protocol"], run["rows"]) for run in figures["rounds"]}
@@ -38,7 +38,7 @@ def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     assert set(figures["stages"]) == {"tensorflow_serving", "kserve_v2", "epm_v1"}
     assert all({"decode", "model", "encode"} <= set(stages) for stages in figures["stages"].values())
     assert "## Where the time goes" in page.read_text()
-    assert (page.parent / "images" / "performance.png").stat().st_size > 1000
+    assert (page.parent / "images" / "protocols-performance.png").stat().st_size > 1000
 
     page.unlink()
     assert performance("--report", "--results", results, "--out", page).returncode == 0
@@ -47,7 +47,7 @@ def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
 
 def test_without_a_model_it_says_so_and_fails(tmp_path):
     done = performance(
-        "--smoke", "--results", tmp_path / "r.json", "--out", tmp_path / "p.md", "--model-repo", tmp_path
+        "--quick", "--results", tmp_path / "r.json", "--out", tmp_path / "p.md", "--model-repo", tmp_path
     )
     assert done.returncode == 1
     assert "no version of the model" in done.stderr

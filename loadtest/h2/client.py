@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest import frames
-from loadtest.connection import OK, Call, Connection, ConnectionFailed
+from loadtest.h2 import frames
+from loadtest.h2.connection import OK, Call, Connection, ConnectionFailed
 
 _CHUNK = 1 << 18
 _SECOND = 1_000_000_000

@@ -1,12 +1,9 @@
-"""The gateway beside a bare echo, protocol by protocol, in one run: `python -m loadtest.performance`.
+"""The gateway beside a bare echo, protocol by protocol, in one run: `python -m loadtest.protocols`.
 
-Writes the figures as JSON and, from that JSON alone, the page `docs/performance.md`. Fails when any call was not
-answered with a prediction.
+Fails when any call was not answered with a prediction.
 """
 
 import argparse
-import datetime
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from loadtest import machine, report, servers
-from loadtest.answers import Probabilities, WrongAnswerError
+from loadtest import servers
+from loadtest.answers import Probabilities
 from loadtest.bodies import PROTOCOLS, make_bodies
-from loadtest.h2client import LoadError
 from loadtest.measure import Effort, MeasurementError, Work, check_echo, check_gateway, put_load
-from loadtest.stages import gateway_stages, time_stages
+from loadtest.protocols import page
+from loadtest.protocols.stages import gateway_stages, time_stages
+from loadtest.published import MODEL, newest_version
+from loadtest.study import Study
 from serving.contract import Contract
-from serving.errors import EpmError
 
-MODEL = "performance_model"
 BODIES = 1000
 SEED = 20_260_101
 ROWS = (1, 64)
@@ -31,27 +28,12 @@ SAME = 1e-6
 """How far probabilities of the same row may be apart between protocols."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, write, report. 0, or 1 with the reason on standard error."""
-    options = _options(arguments)
-    try:
-        if not options.report:
-            figures = measure(options)
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            options.results.write_text(json.dumps(figures, indent=1) + "\n")
-        report.write(json.loads(options.results.read_text()), options.out)
-    except (MeasurementError, WrongAnswerError, LoadError, servers.ServerError, EpmError, OSError) as error:
-        print(f"performance: {error}", file=sys.stderr)
-        return 1
-    print(f"{options.results}\n{options.out}")
-    return 0
-
-
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the page says, as plain values. Raises MeasurementError, WrongAnswerError, LoadError, ServerError."""
-    contract = Contract.load(newest_version(Path(options.model_repo) / MODEL) / "contract.json")
-    effort = Effort(options.seconds, options.concurrency, options.connections)
-    described = machine.describe()
+    stamp = STUDY.stamp()
+    contract = Contract.load(newest_version(options.model_repo / MODEL) / "contract.json")
+    rounds, passes = (1, 1) if options.quick else (options.rounds, 9)
+    effort = Effort(0.2 if options.quick else options.seconds, options.concurrency, options.connections)
     client_pinned = servers.pin(servers.CLIENT_CPU)
     works = [
         Work(protocol, rows, make_bodies(protocol, contract, rows, BODIES, SEED + rows))
@@ -62,22 +44,18 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         ceiling, _ = put_load(server, works[0], Effort(min(effort.seconds, 3.0), 32))
     with servers.gateway(options.model_repo, servers.SERVER_CPU) as gateway, servers.echo(servers.SERVER_CPU) as echo:
         pinned = client_pinned and gateway.pinned and echo.pinned
-        rounds = list(_rounds(gateway, echo, works, effort, options.rounds))
+        measured = list(_rounds(gateway, echo, works, effort, rounds))
     stages = {
-        work.protocol.name: time_stages(gateway_stages(options.model_repo, work, MODEL), BODIES, options.stage_passes)
+        work.protocol.name: time_stages(gateway_stages(options.model_repo, work, MODEL), BODIES, passes)
         for work in works
         if work.rows == 1
     }
     return {
-        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "machine": described,
+        **stamp,
         "conditions": {
-            "command": " ".join(["python -m loadtest.performance", *sys.argv[1:]])
-            if sys.argv[1:]
-            else "make performance",
             "model": f"{contract.model} ({contract.provenance.algorithm}, {len(contract.inputs)} inputs)",
             "seconds": effort.seconds,
-            "rounds": options.rounds,
+            "rounds": rounds,
             "connections": effort.connections,
             "streams": effort.streams,
             "distinct_bodies": BODIES,
@@ -88,17 +66,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "caches": "off",
         },
         "ceiling": ceiling.as_dict(),
-        "rounds": rounds,
+        "rounds": measured,
         "stages": stages,
     }
-
-
-def newest_version(folder: Path) -> Path:
-    """The folder with the largest number. Raises MeasurementError when there is none."""
-    versions = [path for path in folder.glob("*") if path.name.isdecimal()]
-    if not versions:
-        raise MeasurementError(f"{folder}: no version of the model there")
-    return max(versions, key=lambda path: int(path.name))
 
 
 def _rounds(
@@ -130,25 +100,17 @@ def _check_same(work: Work, found: Probabilities, first: dict[int, Probabilities
         raise MeasurementError(f"{work.protocol.name}, {work.rows} rows: other answers than before for the same rows")
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m loadtest.performance", description=__doc__)
+STUDY = Study("protocols", Path("docs/protocols-performance.md"), measure, page.write)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, write, report. 0, or 1 with the reason on standard error."""
+    parser = STUDY.parser(__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each server, protocol and size")
     parser.add_argument("--concurrency", type=int, default=8, help="calls open at a time on each connection")
     parser.add_argument("--connections", type=int, default=1)
-    parser.add_argument("--model-repo", default="model_repo")
-    parser.add_argument("--out", type=Path, help="the page (default docs/performance.md)")
-    parser.add_argument("--results", type=Path, help="the figures (default loadtest/results/performance.json)")
-    parser.add_argument("--report", action="store_true", help="only write the page again, from the figures there are")
-    parser.add_argument("--smoke", action="store_true", help="a moment only, to see that it works; writes below build/")
-    options = parser.parse_args(arguments)
-    if options.smoke:
-        options.seconds, options.rounds = 0.2, 1
-    options.stage_passes = 1 if options.smoke else 9
-    base = Path("build/smoke") if options.smoke else Path()
-    options.out = options.out or base / "docs/performance.md"
-    options.results = options.results or base / "loadtest/results/performance.json"
-    return options
+    return STUDY.run(parser, arguments)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""The page docs/performance.md, from the figures of one run and nothing else."""
+"""The page docs/protocols-performance.md, from the figures of one run and nothing else."""
 
 import statistics
-import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from loadtest import picture
+from loadtest.protocols import picture
+from loadtest.text import cells, spread, wrapped
 
 TITLES = {"tensorflow_serving": "TF Serving Predict", "kserve_v2": "KServe v2 ModelInfer", "epm_v1": "epm.v1 Predict"}
-PICTURE = Path("images/performance.png")
+PICTURE = Path("images/protocols-performance.png")
 
 Run = dict[str, Any]
 Figures = dict[str, Any]
@@ -46,20 +46,20 @@ def ratios(figures: Figures, protocol: str, rows: int) -> list[float]:
 
 def _introduction(figures: Figures) -> Iterator[str]:
     conditions = figures["conditions"]
-    yield "# Performance\n"
-    yield _wrapped(
+    yield "# Protocols\n"
+    yield wrapped(
         "The gateway beside a bare `grpc.aio` + uvloop server that gives each message back untouched: both in a",
         f"process of their own, in turn, with the same {conditions['distinct_bodies']:,} distinct bodies in the same",
         "run. The echo decodes nothing and predicts nothing: it is what this transport costs before any work is done,",
         "and what the gateway stays below 1 by is its own work.",
     )
-    yield f"\nThis page is generated (`loadtest/report.py`). On {figures['when']} it was made by\n"
-    yield f"    {conditions['command'].strip()}"
+    yield f"\nThis page is generated (`loadtest/protocols/page.py`). On {figures['when']} it was made by\n"
+    yield f"    {figures['command']}"
 
 
 def _table(figures: Figures) -> Iterator[str]:
     conditions = figures["conditions"]
-    yield _wrapped(
+    yield wrapped(
         f"Medians of {conditions['rounds']} rounds (smallest..largest). Latencies are the client's, with",
         f"{conditions['streams'] * conditions['connections']} calls open all the time.",
     )
@@ -74,7 +74,7 @@ def _table(figures: Figures) -> Iterator[str]:
         "CPU us a call",
         "of the echo",
     )
-    yield "\n" + _cells(heads)
+    yield "\n" + cells(heads)
     yield "|---|---:|---|" + "---:|" * 6
     for protocol, rows in cases(figures):
         for server in ("gateway", "echo"):
@@ -85,21 +85,21 @@ def _table(figures: Figures) -> Iterator[str]:
 def _row(figures: Figures, server: str, protocol: str, rows: int) -> str:
     found = runs(figures, server, protocol, rows)
     columns = ("calls_per_second", "rows_per_second", "p50_us", "p99_us", "server_cpu_us_per_call")
-    cells = [_spread([run[column] for run in found], ",.0f") for column in columns]
-    ratio = _spread(ratios(figures, protocol, rows), ".2f") if server == "gateway" else "1"
-    return _cells((TITLES[protocol], str(rows), server, *cells, ratio))
+    spreads = [spread([run[column] for run in found], ",.0f") for column in columns]
+    ratio = spread(ratios(figures, protocol, rows), ".2f") if server == "gateway" else "1"
+    return cells((TITLES[protocol], str(rows), server, *spreads, ratio))
 
 
 def _stage_table(figures: Figures) -> Iterator[str]:
     stages: dict[str, dict[str, float]] = figures["stages"]
     yield "## Where the time goes, 1 row a call\n"
-    yield _wrapped(
+    yield wrapped(
         "Microseconds a call. The stages were called in one process, each in a loop over the same bodies: their code",
         "is warm. What it costs when other code ran in between was measured by writing 8 MiB of other memory between",
         "two calls. The handler as a whole is wall time by the server's own metrics, on the one processor that grpc's",
         "threads share with it. What stages, or handler and echo, do not account for has lines of its own.",
     )
-    yield "\n" + _cells(("stage", *(TITLES[protocol] for protocol in stages)))
+    yield "\n" + cells(("stage", *(TITLES[protocol] for protocol in stages)))
     yield "|---|" + "---:|" * len(stages)
     for name in dict.fromkeys(name for times in stages.values() for name in times):
         yield _line(name, (times[name] for times in stages.values()))
@@ -127,20 +127,20 @@ def _conditions(figures: Figures) -> Iterator[str]:
     sizes = ", ".join(f"{name} {size:,}" for name, size in conditions["body_bytes"].items())
     pinned = "server held to processor 1, load generator to processor 0" if conditions["pinned"] else "nothing pinned"
     yield "## Conditions\n"
-    yield _wrapped(
+    yield wrapped(
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; client",
         f"and server on this one machine, {pinned}; load average before the run {machine['load_average_before']}.",
     )
-    yield _wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
-    yield _wrapped(
+    yield wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
+    yield wrapped(
         f"- Model: {conditions['model']}. Caches: {conditions['caches']}. {conditions['distinct_bodies']:,} distinct",
         f"bodies of each kind, in bytes on average: {sizes}.",
     )
-    yield _wrapped(
+    yield wrapped(
         f"- {conditions['connections']} connection(s) with {conditions['streams']} calls open on each,",
         f"{conditions['seconds']:g} s a run, after a warm-up that is not counted.",
     )
-    yield _wrapped(
+    yield wrapped(
         "- Every call's HTTP status and grpc-status were checked, the first answers of each run were decoded, and the",
         "same rows had the same probabilities in every protocol: otherwise there would be no page.",
     )
@@ -153,12 +153,12 @@ def _reading(figures: Figures) -> Iterator[str]:
     idle = max(client) < 0.8
     verdict = "it was not the limit" if idle else "in some runs it may have been the limit itself"
     yield "## How to read it\n"
-    yield _wrapped(
+    yield wrapped(
         "Only ratios within one run travel to another machine. With a fixed number of calls open, latency is that",
         "number over calls/s: it says how long the queue was, not how fast an idle server answers.",
     )
-    yield "\n" + _wrapped(
-        f"The load generator (`loadtest/h2client.py`) used {min(client):.0%} to {max(client):.0%} of a processor while",
+    yield "\n" + wrapped(
+        f"The load generator (`loadtest/h2`) used {min(client):.0%} to {max(client):.0%} of a processor while",
         f"the servers used {min(server):.0%} to {max(server):.0%}: {verdict}. Against a server that does nothing",
         f"the generator reaches {ceiling['calls_per_second']:,.0f} calls/s, its ceiling, at",
         f"{ceiling['client_cpu_us_per_call']:.0f} us of processor time a call.",
@@ -166,19 +166,4 @@ def _reading(figures: Figures) -> Iterator[str]:
 
 
 def _line(name: str, values: Iterable[float]) -> str:
-    return _cells((name, *(f"{value:.1f}" for value in values)))
-
-
-def _cells(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _spread(values: list[float], form: str) -> str:
-    middle = format(statistics.median(values), form)
-    return middle if len(values) == 1 else f"{middle} ({min(values):{form}}..{max(values):{form}})"
-
-
-def _wrapped(*pieces: str) -> str:
-    """One paragraph, or one item of a list."""
-    text = " ".join(pieces)
-    return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_on_hyphens=False)
+    return cells((name, *(f"{value:.1f}" for value in values)))

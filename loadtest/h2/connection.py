@@ -4,8 +4,8 @@ It touches no socket and no clock. Fast where every call passes (a request that 
 frames), and plain everywhere else. Rules: RFC 9113, sections 5.1 (streams), 5.2 (flow control), 6 (frames).
 """
 
-from loadtest import frames
-from loadtest.headers import HeaderError, HeaderReader
+from loadtest.h2 import frames
+from loadtest.h2.headers import HeaderError, HeaderReader
 
 OK = 0
 Outcome = int | str

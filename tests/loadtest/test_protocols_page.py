@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from loadtest import machine, report
+from loadtest import machine
+from loadtest.protocols import page as report
 
 pytestmark = pytest.mark.unit
 
@@ -30,9 +31,9 @@ def figures():
         run["server_cpu_us_per_call"] = 200.0 if run["server"] == "echo" else 450.0
     return {
         "when": "2026-01-02",
+        "command": "python -m loadtest.protocols",
         "machine": machine.describe(),
         "conditions": {
-            "command": "python -m loadtest.performance ",
             "model": "m (forest, 20 inputs)",
             "seconds": 5.0,
             "rounds": 2,

@@ -1,0 +1,1 @@
+"""The gateway beside a bare echo, protocol by protocol, and where its time goes."""
