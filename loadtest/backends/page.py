@@ -1,14 +1,14 @@
 """The page docs/backends-performance.md, from the figures of one run and nothing else."""
 
 import statistics
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loadtest.backends.picture import draw
 from loadtest.backends.rows import KINDS
+from loadtest.text import cells, spread, wrapped
 
 PICTURE = Path("images/backends-performance.png")
 LSTM = "attrition_model"
@@ -127,7 +127,7 @@ def _way(runs: list[Figures], kind: str, way: str) -> Figures:
 
 def _introduction(figures: Figures) -> Iterator[str]:
     yield "# Performance of backends, batching and the prediction cache\n"
-    yield _wrapped(
+    yield wrapped(
         "What is compared takes turns in one run. Every answer at a pipeline was compared with onnxruntime's (a label",
         "may differ where the model is undecided to 1e-5), those of the forests by one call of each size. Medians, and",
         "in brackets the smallest and the largest round.",
@@ -142,14 +142,14 @@ def _asked(parts: Figures) -> Iterator[str]:
     yield "|---|---:|---:|---|"
     for one in asked(parts):
         bound = f"at {'least' if one.least else 'most'} {one.bound:,g}"
-        yield _cells((one.what, bound, _spread(one.seen, one.form), "yes" if one.holds else "**no**"))
+        yield cells((one.what, bound, spread(one.seen, one.form), "yes" if one.holds else "**no**"))
 
 
 def _triton(figures: Figures) -> Iterator[str]:
     batching = figures["batching"]
     callers = batching["callers"]
     yield "## The LSTM behind a real Triton\n"
-    yield _wrapped(
+    yield wrapped(
         "attrition_model, calls of one row, cache off, at the pipeline of a gateway in this process;",
         f"{batching['rounds']} rounds of {batching['seconds']:g} s; 8,192 different rows in turn.",
         "Triton's own dynamic batching is on both times, as",
@@ -157,25 +157,25 @@ def _triton(figures: Figures) -> Iterator[str]:
         "many were used on average; callers count as gateway.",
     )
     heads = ("", "batching", "calls/s", "rows a call to Triton", "gateway", "Triton", "others")
-    yield "\n" + _cells((*heads, "us of processor a call: gateway", "Triton"))
+    yield "\n" + cells((*heads, "us of processor a call: gateway", "Triton"))
     yield "|---|---|" + "---:|" * 7
     for run in batching["many"]:
         rounds = run["rounds"]
         rates = [one["calls_per_second"] for one in rounds]
         used = [statistics.median(max(one[name], 0.0) for one in rounds) for name in ("gateway", "triton", "others")]
         calls = (statistics.median(one[n] / one["calls_per_second"] for one in rounds) for n in ("gateway", "triton"))
-        cells = (_spread(rates, ",.0f"), f"{statistics.median(one['rows_a_batch'] for one in rounds):.1f}")
+        told = (spread(rates, ",.0f"), f"{statistics.median(one['rows_a_batch'] for one in rounds):.1f}")
         times = (f"{one * 1e6:,.0f}" for one in calls)
         what = f"{callers} callers, {KINDS[run['kind']]}"
-        yield _cells((what, run["batching"], *cells, *(f"{one:.2f}" for one in used), *times))
+        yield cells((what, run["batching"], *told, *(f"{one:.2f}" for one in used), *times))
     yield "\nOne caller alone, p50 in microseconds, call by call in turn:\n"
-    yield _cells(("", "batching off", "batching on", "on / off"))
+    yield cells(("", "batching off", "batching on", "on / off"))
     yield "|---|---:|---:|---:|"
     for kind, name in KINDS.items():
-        times = (_spread(_way(batching["alone"], kind, way)["p50_us"], ",.0f") for way in ("off", "on"))
-        yield _cells((name, *times, _spread(alone(batching, kind), ".3f")))
+        times = (spread(_way(batching["alone"], kind, way)["p50_us"], ",.0f") for way in ("off", "on"))
+        yield cells((name, *times, spread(alone(batching, kind), ".3f")))
     yield f"\n![Calls a second by callers, with batching and without]({PICTURE})"
-    yield "\n" + _wrapped(
+    yield "\n" + wrapped(
         f"By how many batches may be at Triton at a time (`EPM_BATCHES_RUNNING`), {callers} callers, ready tensors:"
     )
     yield "\n| batches at a time | calls/s | rows a batch |"
@@ -183,12 +183,12 @@ def _triton(figures: Figures) -> Iterator[str]:
     for run in batching["running"]:
         rates = [one["calls_per_second"] for one in run["rounds"]]
         rows = statistics.median(one["rows_a_batch"] for one in run["rounds"])
-        yield _cells((str(run["running"]), _spread(rates, ",.0f"), f"{rows:.1f}"))
+        yield cells((str(run["running"]), spread(rates, ",.0f"), f"{rows:.1f}"))
 
 
 def _one_at_a_time(figures: Figures) -> Iterator[str]:
     yield "## A backend that executes one call at a time\n"
-    yield _wrapped(
+    yield wrapped(
         "2 ms and 5 us a row, asleep in its one thread, at the batcher itself. On average",
         f"{figures['rows_per_batch']:.1f} rows a batch.",
     )
@@ -198,12 +198,12 @@ def _one_at_a_time(figures: Figures) -> Iterator[str]:
         (f"{figures['callers']} callers of one row, calls/s", "calls_per_second"),
         ("one caller alone, p50 us", "alone_p50_us"),
     ):
-        yield _cells((what, *(f"{figures[f'{key}_{way}']:,.0f}" for way in ("off", "on"))))
+        yield cells((what, *(f"{figures[f'{key}_{way}']:,.0f}" for way in ("off", "on"))))
 
 
 def _forest(figures: Figures) -> Iterator[str]:
     yield "## Forests beside onnxruntime\n"
-    yield _wrapped(
+    yield wrapped(
         "One thread each, depth 6, microseconds of a call at the backend; 100 trees give one score, 300 the calibrated",
         f"probabilities of three classes. {figures['rounds']} rounds.",
     )
@@ -211,12 +211,12 @@ def _forest(figures: Figures) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|"
     for case in figures["cases"]:
         times = (f"{case[side]:,.1f}" for side in ("forest_us", "onnxruntime_us"))
-        yield _cells((case["model"], f"{case['rows']:,}", *times, _spread(case["ratios"], ".2f")))
+        yield cells((case["model"], f"{case['rows']:,}", *times, spread(case["ratios"], ".2f")))
 
 
 def _kept(cases: list[Figures]) -> Iterator[str]:
     yield "## The prediction cache at the pipeline\n"
-    yield _wrapped(
+    yield wrapped(
         "Calls of 64 rows by one caller to gateways that differ in `EPM_CACHE` only, models in process; p50 in",
         "microseconds, rows/s as a ratio to those with the cache off. Rows that repeat are drawn from 2,048,",
         "all others are new.",
@@ -225,8 +225,8 @@ def _kept(cases: list[Figures]) -> Iterator[str]:
     yield "|---|---|" + "---:|" * 6
     for case in cases:
         times = (f"{statistics.median(case['p50_us'][policy]):,.0f}" for policy in ("off", "local", "auto"))
-        gains = (_spread(kept(case, policy), ".2f") for policy in ("local", "auto"))
-        yield _cells((case["model"], KINDS[case["kind"]], f"{case['repeated']:.0%}", *times, *gains))
+        gains = (spread(kept(case, policy), ".2f") for policy in ("local", "auto"))
+        yield cells((case["model"], KINDS[case["kind"]], f"{case['repeated']:.0%}", *times, *gains))
 
 
 def _table(figures: Figures) -> Iterator[str]:
@@ -242,21 +242,21 @@ def _table(figures: Figures) -> Iterator[str]:
         (f"none known, {rows} rows, a model that costs nothing: ns a row", "miss_ns"),
         ("bytes of a table of 1,000,000 predictions", "table_bytes"),
     ):
-        yield _cells((what, *(f"{model[key]:,.0f}" for model in models.values())))
+        yield cells((what, *(f"{model[key]:,.0f}" for model in models.values())))
 
 
 def _backends(cases: list[Figures]) -> Iterator[str]:
     names = ("forest", "onnxruntime", "triton")
     yield "## What a backend takes\n"
-    yield _wrapped(
+    yield wrapped(
         "One caller alone at the pipeline, cache off, p50 in microseconds. Triton's part is that of the tests: its",
         "onnxruntime backend is replaced by one in Python, whose cost says nothing of Triton's own.",
     )
-    yield "\n" + _cells(("model", "rows", "", *names))
+    yield "\n" + cells(("model", "rows", "", *names))
     yield "|---|---:|---|" + "---:|" * len(names)
     for case in cases:
         times = (f"{statistics.median(case['p50_us'][name]):,.0f}" if name in case["p50_us"] else "" for name in names)
-        yield _cells((case["model"], str(case["rows"]), KINDS[case["kind"]], *times))
+        yield cells((case["model"], str(case["rows"]), KINDS[case["kind"]], *times))
 
 
 def _losses(parts: Figures) -> Iterator[str]:
@@ -294,7 +294,7 @@ def _conditions(figures: Figures) -> Iterator[str]:
     machine = next(iter(parts.values()))["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     yield "## Conditions\n"
-    yield _wrapped(
+    yield wrapped(
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']};",
         "callers, gateways and Triton on this one machine, nothing pinned.",
         f"Python {machine['python']}, {versions}.",
@@ -304,27 +304,12 @@ def _conditions(figures: Figures) -> Iterator[str]:
         f" {part['machine']['load_average_before']}"
         for name, part in parts.items()
     )
-    yield _wrapped(f"- Measured: {'; '.join(measured)}.")
+    yield wrapped(f"- Measured: {'; '.join(measured)}.")
     if "pipeline" in parts:
         many = parts["pipeline"]["figures"]["batching"]["many"]
         others = [max(one["others"], 0.0) for run in many for one in run["rounds"]]
-        yield _wrapped(
+        yield wrapped(
             "- While the LSTM was measured behind Triton, other processes and the kernel used",
-            f"{_spread(others, '.2f')} of the processors: what is above 0.1 or so is noise that both ways had to bear.",
+            f"{spread(others, '.2f')} of the processors: what is above 0.1 or so is noise that both ways had to bear.",
         )
     yield "- Only ratios within one run travel to another machine."
-
-
-def _cells(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _spread(values: list[float], form: str) -> str:
-    middle = format(statistics.median(values), form)
-    return middle if len(values) == 1 else f"{middle} ({min(values):{form}}..{max(values):{form}})"
-
-
-def _wrapped(*pieces: str) -> str:
-    """One paragraph, or one item of a list."""
-    text = " ".join(pieces)
-    return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_on_hyphens=False)

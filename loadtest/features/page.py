@@ -1,11 +1,11 @@
 """The page docs/features-performance.md, from the figures of one run and nothing else."""
 
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from loadtest.features.measure import BY_HAND, FROM_LISTS, GATEWAY, LIBRARIES, MEMORY, NO_STEPS
+from loadtest.text import cells, wrapped
 
 PICTURE = Path("images/features-performance.png")
 TITLES = {
@@ -79,7 +79,7 @@ def draw(cases: list[Case], file: Path) -> None:
 
 def _introduction(figures: Figures) -> Iterator[str]:
     yield "# Performance of feature programs\n"
-    yield _wrapped(
+    yield wrapped(
         "Two programs, each in five implementations that give the same float32 matrix: the gateway's kernel, which",
         "runs any program from flat arrays; a Numba function written by hand for just this program; pandas; a",
         "scikit-learn Pipeline; polars. One thread, one process, in turn.",
@@ -90,27 +90,27 @@ def _introduction(figures: Figures) -> Iterator[str]:
 
 def _targets(figures: Figures) -> Iterator[str]:
     yield "## Targets\n"
-    yield _cells(("program", "rows", "target", "found", ""))
+    yield cells(("program", "rows", "target", "found", ""))
     yield "|---|---:|---|---:|---|"
     for case in figures["cases"]:
         if case["rows"] in (1, max(other["rows"] for other in figures["cases"])):
             for what, times, met in targets(case):
                 verdict = "met" if met else "**not met**"
-                yield _cells((case["program"], f"{case['rows']:,}", what, f"{_short(times)} times", verdict))
+                yield cells((case["program"], f"{case['rows']:,}", what, f"{_short(times)} times", verdict))
     yield f"\n![Time a row of five implementations, logarithmic]({PICTURE.as_posix()})"
 
 
 def _tables(figures: Figures) -> Iterator[str]:
     yield "## Times\n"
-    yield _wrapped("Medians of single calls; the smallest beside them says what a quiet machine would give.")
+    yield wrapped("Medians of single calls; the smallest beside them says what a quiet machine would give.")
     for case in figures["cases"]:
         yield f"\n{case['program']}, {case['rows']:,} row{'s' * (case['rows'] > 1)} a call:\n"
-        yield _cells(("implementation", "us a call", "smallest", "ns a row", "times the kernel's"))
+        yield cells(("implementation", "us a call", "smallest", "ns a row", "times the kernel's"))
         yield "|---|---:|---:|---:|---:|"
         for name, found in case["times"].items():
             times = "" if name == GATEWAY else _short(ratio(case, name))
             per_row = found["median_us"] * 1e3 / case["rows"]
-            yield _cells(
+            yield cells(
                 (TITLES.get(name, name), _short(found["median_us"]), _short(found["least_us"]), _short(per_row), times)
             )
 
@@ -119,28 +119,28 @@ def _programs(figures: Figures) -> Iterator[str]:
     yield "## What is compared\n"
     for program in figures["programs"]:
         window = f" and a window of {program['window']}" if program["window"] else ""
-        yield _wrapped(
+        yield wrapped(
             f"- {program['name']}: {program['inputs']} inputs, {program['steps']} steps of {len(program['ops'])}",
             f"operations ({', '.join(program['ops'])}), {program['features']} features{window}.",
         )
-    yield _wrapped(
+    yield wrapped(
         "- All read the same rows, 10 % of the cells missing, and start from what is quickest for them: the kernel and",
         "the hand-written function from float64 matrices; pandas from a DataFrame with float64, int8 codes of",
         "categories and datetime64, and a frame of 24 columns a history; scikit-learn from one float64 matrix; polars",
         "from a DataFrame with nulls, integer codes and Date, a column a month. Texts are hashed before, codes of",
         "categories are given: only the line 'from Python lists' looks names up, hashes texts and reads dates.",
     )
-    yield _wrapped(
+    yield wrapped(
         "- pandas is vectorised over rows, no `apply`. The pipeline is a ColumnTransformer of SimpleImputer,",
         "StandardScaler, OneHotEncoder and, for the rest, FunctionTransformer over NumPy, with given state. polars",
         "evaluates expressions in few eager stages; as lazy queries the same stages took as long without the",
         "optimizer, and 5 to 20 % longer with it.",
     )
-    yield _wrapped(
+    yield wrapped(
         "- Before anything was timed, all features were compared: within four units in the last place of float32, and",
         "between the kernel and the hand-written function to about the rounding of the logarithm.",
     )
-    yield _wrapped(
+    yield wrapped(
         "- The hand-written function keeps a row in registers and writes it once; it uses no fast-math, as the kernel.",
         "At 1 row what is compared is mostly what a call costs: see the line 'a program of no steps'.",
     )
@@ -150,12 +150,12 @@ def _conditions(figures: Figures) -> Iterator[str]:
     machine, effort = figures["machine"], figures["effort"]
     versions = ", ".join(f"{name} {version}" for name, version in figures["versions"].items())
     yield "## Conditions\n"
-    yield _wrapped(
+    yield wrapped(
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; load",
         f"average before the run {machine['load_average_before']}.",
     )
-    yield _wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
-    yield _wrapped(
+    yield wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
+    yield wrapped(
         f"- One thread: the thread pools of all libraries were set to one, and {figures['processor_share']:.0%} of one",
         f"processor was used. {effort['rounds']} rounds; in each, every implementation in turn called for",
         f"{effort['moment'] * 1e3:g} ms (but {effort['least']} times), with other rows in every call, after one call",
@@ -165,13 +165,3 @@ def _conditions(figures: Figures) -> Iterator[str]:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _cells(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _wrapped(*pieces: str) -> str:
-    """One paragraph, or one item of a list."""
-    text = " ".join(pieces)
-    return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_on_hyphens=False)

@@ -1,10 +1,11 @@
 """The page docs/store-performance.md, from the figures of one run and nothing else."""
 
 import statistics
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from loadtest.text import cells, spread, wrapped
 
 Figures = dict[str, Any]
 _NAMES = {"columns": "by columns", "ids": "by id"}
@@ -38,7 +39,7 @@ def _models(figures: Figures) -> list[str]:
 
 def _introduction(figures: Figures) -> Iterator[str]:
     yield "# Performance of the online store\n"
-    yield _wrapped(
+    yield wrapped(
         "Predictions by id beside predictions by columns, of the same employees and in turn; what Redis has to do for",
         "calls whose ids are not in the replica; and a bulk load. All of it against a real redis-server.",
     )
@@ -49,36 +50,36 @@ def _introduction(figures: Figures) -> Iterator[str]:
 def _calls(figures: Figures) -> Iterator[str]:
     calls = figures["calls"]
     yield f"## By id and by columns, {calls['rows']} rows a call\n"
-    yield _wrapped(
+    yield wrapped(
         f"`epm.v1` Predict, {calls['bodies']:,} distinct bodies of each kind with the same rows, body by body in turn",
         "(in process) or run by run (over gRPC, one call open at a time). Medians in microseconds; the ratio is that",
         f"of {calls['rounds']} rounds, median (smallest..largest). `performance_model` reads 20 facts; `monthly_model`",
         "reads the same and 6 monthly facts of 24 months. Both are answered from the same records; both ways gave the",
         "same answers to the last bit.",
     )
-    yield "\n" + _cells(("model", "where", "by columns", "by id", "by id / by columns"))
+    yield "\n" + cells(("model", "where", "by columns", "by id", "by id / by columns"))
     yield "|---|---|---:|---:|---:|"
     for model in _models(figures):
         for where, name in (("in_process", "in process, bytes to bytes"), ("grpc", "over gRPC")):
             times = [statistics.median(_times(figures, model, where, by)) for by in ("columns", "ids")]
-            found = _spread(ratios(figures, model, where), ".2f")
-            yield _cells((model, name, *(f"{time:,.0f}" for time in times), found))
+            found = spread(ratios(figures, model, where), ".2f")
+            yield cells((model, name, *(f"{time:,.0f}" for time in times), found))
 
 
 def _stages(figures: Figures) -> Iterator[str]:
     runs = figures["calls"]["in_process"]
     yield "## Where the time goes until there are rows\n"
-    yield _wrapped("Microseconds a call, each step by itself, in process. Features, model and answer come after.")
-    yield "\n" + _cells(("", "step", *(run["model"] for run in runs)))
+    yield wrapped("Microseconds a call, each step by itself, in process. Features, model and answer come after.")
+    yield "\n" + cells(("", "step", *(run["model"] for run in runs)))
     yield "|---|---|" + "---:|" * len(runs)
     for by, steps in runs[0]["stages"].items():
         for step in steps:
-            yield _cells((_NAMES[by], step, *(f"{run['stages'][by][step]:.0f}" for run in runs)))
+            yield cells((_NAMES[by], step, *(f"{run['stages'][by][step]:.0f}" for run in runs)))
 
 
 def _cold(figures: Figures) -> Iterator[str]:
     yield "## Ids that are not in the replica\n"
-    yield _wrapped(
+    yield wrapped(
         "Over gRPC, one call after the other, with ids that this gateway was never asked for; then the same calls",
         "again. Round trips as the gateway counts them; commands as Redis does (`INFO commandstats`): an `MGET` names",
         "at most 256 entities, and all of a call are written together before the first is answered.",
@@ -92,49 +93,49 @@ def _cold(figures: Figures) -> Iterator[str]:
         "again: round trips",
         "again: us",
     )
-    yield "\n" + _cells(heads)
+    yield "\n" + cells(heads)
     yield "|" + "---:|" * 7
     for run in figures["calls"]["cold"]:
         first = (f"{run['round_trips_cold']:g}", f"{run['commands_cold']:g}", f"{run['cold_us']:,.0f}")
         again = (f"{run['round_trips_warm']:g}", f"{run['warm_us']:,.0f}")
-        yield _cells((f"{run['rows']:,}", f"{run['calls']:,}", *first, *again))
+        yield cells((f"{run['rows']:,}", f"{run['calls']:,}", *first, *again))
     shown = []
     for run in figures["calls"]["in_process"]:
         warm = statistics.median(_times(figures, run["model"], "in_process", "ids"))
         shown.append(f"{run['model']} {run['cold']:,.0f} us against {warm:,.0f} us")
     rows = figures["calls"]["rows"]
-    yield "\n" + _wrapped(f"In process, {rows} rows with an empty replica against a warm one: {', '.join(shown)}.")
+    yield "\n" + wrapped(f"In process, {rows} rows with an empty replica against a warm one: {', '.join(shown)}.")
 
 
 def _bulk(figures: Figures) -> Iterator[str]:
     bulk = figures["bulk"]
     load, again = bulk["load"], bulk["again"]
     yield "## Bulk load\n"
-    yield _wrapped(
+    yield wrapped(
         f"`epm facts load` of a CSV file of {bulk['file_bytes'] / 1e6:,.0f} MB: {bulk['entities']:,} entities x",
         f"{bulk['months']} months x {bulk['series']} monthly facts, {bulk['rows']:,} rows. Command, gateway and Redis",
         "share the processors of this machine.",
     )
-    yield "\n" + _cells(("", "seconds", "entities/s", "events applied", "gateway's processor seconds"))
+    yield "\n" + cells(("", "seconds", "entities/s", "events applied", "gateway's processor seconds"))
     yield "|---|---:|---:|---:|---:|"
     for name, one in (("first load", load), ("the same file again", again)):
         rate = bulk["entities"] / one["seconds"]
-        cells = (f"{one['seconds']:.1f}", f"{rate:,.0f}", f"{one['applied']:,}", f"{one['gateway_cpu_seconds']:.1f}")
-        yield _cells((name, *cells))
-    yield "\n" + _wrapped(
+        told = (f"{one['seconds']:.1f}", f"{rate:,.0f}", f"{one['applied']:,}", f"{one['gateway_cpu_seconds']:.1f}")
+        yield cells((name, *told))
+    yield "\n" + wrapped(
         f"Redis takes {bulk['redis_bytes_per_entity']:,.0f} bytes an entity (`used_memory`) for records of",
         f"{bulk['record_bytes']:,.0f} bytes: every month with its value and its stamp. Then a prediction by id for",
         "each of them, through two gateways:",
     )
     heads = ("replica", "MiB it may take", "entities in it", "MiB of them", "bytes an entity", "evictions", "seconds")
-    yield "\n" + _cells((*heads, "resident MiB before and after"))
+    yield "\n" + cells((*heads, "resident MiB before and after"))
     yield "|---|" + "---:|" * 7
     for name in ("roomy", "tight"):
         one = bulk[name]
         entities, used = one["entities"], one["bytes"]
-        cells = (one["limit_bytes"] / (1 << 20), entities, used / (1 << 20), used / entities, one["evictions"])
+        told = (one["limit_bytes"] / (1 << 20), entities, used / (1 << 20), used / entities, one["evictions"])
         rss = f"{one['rss_before_mib']:,.0f}, {one['rss_mib']:,.0f}"
-        yield _cells((name, *(f"{cell:,.0f}" for cell in cells), f"{one['seconds']:.1f}", rss))
+        yield cells((name, *(f"{cell:,.0f}" for cell in told), f"{one['seconds']:.1f}", rss))
 
 
 def _conditions(figures: Figures) -> Iterator[str]:
@@ -143,33 +144,18 @@ def _conditions(figures: Figures) -> Iterator[str]:
     pinned = "gateway held to processor 1, client to processor 0" if calls["pinned"] else "nothing pinned"
     sizes = "; ".join(f"{model}: {of['columns']:,} and {of['ids']:,}" for model, of in calls["body_bytes"].items())
     yield "## Conditions\n"
-    yield _wrapped(
+    yield wrapped(
         f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']};",
         f"client, gateway and Redis {figures['redis']} on this one machine; calls over gRPC with {pinned}, the bulk",
         f"load with nothing pinned. Load average before the run {machine['load_average_before']}.",
     )
-    yield _wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
-    yield _wrapped(
+    yield wrapped(f"- Python {machine['python']}, {versions}; commit {machine['commit']}.")
+    yield wrapped(
         f"- {calls['people']:,} employees with 20 facts and 6 monthly facts of 24 months in Redis, records of",
         f"{calls['record_bytes']:,} bytes; calls drew from {calls['warm']:,} of them. Bytes of a body by columns and",
         f"by id: {sizes}.",
     )
-    yield _wrapped(
+    yield wrapped(
         "- Only ratios within one run travel to another machine. Answers were compared and counts were checked:",
         "otherwise there would be no page.",
     )
-
-
-def _cells(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _spread(values: list[float], form: str) -> str:
-    middle = format(statistics.median(values), form)
-    return middle if len(values) == 1 else f"{middle} ({min(values):{form}}..{max(values):{form}})"
-
-
-def _wrapped(*pieces: str) -> str:
-    """One paragraph, or one item of a list."""
-    text = " ".join(pieces)
-    return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_on_hyphens=False)
