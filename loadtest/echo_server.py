@@ -1,10 +1,13 @@
 """The yardstick: a bare grpc.aio server on uvloop that gives every message back untouched.
 
+A method with `Stream` in its name is a stream in both directions, any other is unary.
+
 `python -m loadtest.echo_server` prints `ready grpc=HOST:PORT`.
 """
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 
 import grpc
 import uvloop
@@ -14,17 +17,23 @@ MAX_MESSAGE_BYTES = 16 << 20
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Answers any unary method with the bytes it got."""
+    """Answers any method with the bytes it got, message by message."""
 
-    def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
-        return _HANDLER
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return _STREAM if "Stream" in details.method.rpartition("/")[2] else _UNARY
 
 
 async def _echo(message: bytes, _: grpc.aio.ServicerContext) -> bytes:
     return message
 
 
-_HANDLER = grpc.unary_unary_rpc_method_handler(_echo)
+async def _echo_stream(messages: AsyncIterator[bytes], _: grpc.aio.ServicerContext) -> AsyncIterator[bytes]:
+    async for message in messages:
+        yield message
+
+
+_UNARY = grpc.unary_unary_rpc_method_handler(_echo)
+_STREAM = grpc.stream_stream_rpc_method_handler(_echo_stream)
 
 
 async def serve() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.contract import Contract, NumberInput
+from serving.contract import Contract, HistoryInput, NumberInput
 
 Columns = Mapping[str, NDArray[np.float64] | list[str]]
 """Columns by name, each n long: numbers as float64[n] with NaN where missing, categories as n names with "" there."""
@@ -16,11 +16,13 @@ MISSING_SHARE = 0.02
 def draw_rows(contract: Contract, n: int, seed: int, missing: float = MISSING_SHARE) -> Columns:
     """n rows; the same seed gives the same rows. `missing` is the share of empty cells in columns that may have them.
 
-    Numbers are exact in float32, so that every protocol and type carries the same value.
+    Numbers are exact in float32, so that every protocol and type carries the same value. Histories are left out.
     """
     random = np.random.default_rng(seed)
     columns: dict[str, NDArray[np.float64] | list[str]] = {}
     for raw in contract.inputs:
+        if isinstance(raw, HistoryInput):
+            continue
         empty = (random.random(n) < missing) & (not raw.required)
         if isinstance(raw, NumberInput):
             columns[raw.name] = np.where(empty, np.nan, _numbers(raw, random, n))

@@ -98,7 +98,7 @@ def run(load: Load) -> Result:
 class _Link:
     """A connection and its socket, which never blocks."""
 
-    def __init__(self, load: Load, epoll: select.epoll) -> None:
+    def __init__(self, load: Load, epoll: "select.epoll") -> None:
         try:
             self.socket = socket.create_connection(_loopback(load.address), timeout=load.grace)
         except OSError as error:
@@ -167,7 +167,7 @@ class _Runner:
         result.seconds = (self._last - self._first) / _SECOND
         return result
 
-    def _loop(self, links: dict[int, _Link], epoll: select.epoll) -> None:
+    def _loop(self, links: dict[int, _Link], epoll: "select.epoll") -> None:
         """Begin calls, send, wait, take answers, until all is done, all connections are gone, or patience is."""
         touched = list(links.values())
         while True:
