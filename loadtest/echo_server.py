@@ -2,11 +2,13 @@
 
 A method with `Stream` in its name is a stream in both directions, any other is unary.
 
-`python -m loadtest.echo_server` prints `ready grpc=HOST:PORT`.
+`python -m loadtest.echo_server [PORT]` prints `ready grpc=HOST:PORT`. It imports nothing of this project, so that it
+also runs as a plain file where only grpcio and uvloop are installed.
 """
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 
 import grpc
@@ -36,15 +38,15 @@ _UNARY = grpc.unary_unary_rpc_method_handler(_echo)
 _STREAM = grpc.stream_stream_rpc_method_handler(_echo_stream)
 
 
-async def serve() -> None:
-    """Listen on a free port of 127.0.0.1, print `ready grpc=HOST:PORT`, and stop on SIGTERM or SIGINT."""
+async def serve(port: int) -> None:
+    """Listen on a port of 127.0.0.1 (0: a free one), print `ready grpc=HOST:PORT`, and stop on SIGTERM or SIGINT."""
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ]
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((Echo(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,4 +57,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    uvloop.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -1,4 +1,7 @@
-"""Resolves the locks beside this file, under the pins in pins.in (`make locks`)."""
+"""Resolves the locks beside this file under the pins in pins.in, and those of bench/, each by itself (`make locks`).
+
+What bench/ lists with all it needs is not resolved any further: `WHOLE`.
+"""
 
 import subprocess
 import sys
@@ -12,6 +15,10 @@ LOCKS = {
     "gateway": ["setup.cfg", "-c", "requirements/pins.in"],
     "test": ["setup.cfg", "--all-extras", "-c", "requirements/pins.in", "-c", "requirements/gateway.txt"],
 }
+WHOLE = {"triton"}
+
+for peer in sorted(path.stem for path in (HERE / "bench").glob("*.in")):
+    LOCKS[f"bench/{peer}"] = [f"requirements/bench/{peer}.in", *["--no-deps"] * (peer in WHOLE)]
 
 for name, source in LOCKS.items():
     print(f"requirements/{name}.txt", flush=True)

@@ -1,0 +1,1 @@
+"""This gateway beside other servers of the same model, each in an environment of its own."""
