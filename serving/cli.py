@@ -1,4 +1,4 @@
-"""`epm`: serve, predict, facts, warm, models. Imports happen inside the commands, so that `--help` is instant."""
+"""`epm`: serve, predict, score, facts, warm, models. Imports happen in the commands, so that `--help` is instant."""
 
 import argparse
 import os
@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _serve_options(commands.add_parser("serve", help="start a gateway", description=_serve.__doc__))
     _predict_options(commands.add_parser("predict", help="score a CSV file", description=_predict.__doc__))
+    _score_options(commands.add_parser("score", help="score a large file, here", description=_score.__doc__))
     facts = commands.add_parser("facts", help="load, show and erase what is stored of entities", description=FACTS)
     _facts_options(facts.add_subparsers(metavar="ACTION", required=True))
     _warm_options(commands.add_parser("warm", help="compile everything ahead", description=_warm.__doc__))
@@ -160,6 +161,49 @@ def _predict(options: argparse.Namespace) -> int:
     else:
         write_csv(rows, options.id or "line", sys.stdout)
     return 0
+
+
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="CSV in UTF-8 with a header, or Parquet; - reads CSV from standard input")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where the answers go (default: beside the file, as in rows.scored.csv)"
+    )
+    parser.add_argument("--model", default="performance_model", help="model to ask (default %(default)s)")
+    parser.add_argument("--model-repo", help="folder of the models (default model_repo; EPM_MODEL_REPO)")
+    parser.add_argument("--model-version", type=int, metavar="N", help="(default: the newest that can be used)")
+    parser.add_argument(
+        "--backend",
+        choices=("forest", "onnxruntime"),
+        help="what computes (default: what EPM_BACKENDS says, of these; else forest, then onnxruntime)",
+    )
+    parser.add_argument("--id", default="employee", help="column kept beside the answer; '' for line or row numbers")
+    parser.add_argument(
+        "--month",
+        default="",
+        metavar="COLUMN",
+        help="column with the month, for models that read histories: as in `epm predict`",
+    )
+    formats = ("csv", "parquet")
+    parser.add_argument("--format", choices=formats, help="of the file (default: by its ending)")
+    parser.add_argument("--out-format", choices=formats, help="of the answers (default: by the ending of --out)")
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="go on without rows that cannot be answered and list them, with the reason, in OUT.rejected.csv",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace answers that are there already")
+    parser.add_argument("--restart", action="store_true", help="forget what an interrupted run has finished")
+    parser.add_argument("--chunk-rows", type=int, default=16384, help="rows in memory at a time (default %(default)s)")
+    parser.set_defaults(run=_score)
+
+
+def _score(options: argparse.Namespace) -> int:
+    """Score the rows of a file in this process, without a gateway: the answers of `epm predict`, for millions of rows,
+    in memory that does not grow with the file. Killed or interrupted, it goes on where it was when the same command is
+    started again; the output appears when it is whole. Only its owner may read it."""
+    from serving.batch.command import score
+
+    return score(options)
 
 
 def _facts_options(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -80,7 +80,7 @@ class Gateway:
         if not self.repository.root.is_dir():
             raise SettingsError(f"EPM_MODEL_REPO: {str(self.repository.root)!r} is no folder", field="EPM_MODEL_REPO")
         self.http_port = await self._http.start(self.settings.host, self.settings.http_port)
-        await asyncio.to_thread(warm, store=self.store is not None)
+        await asyncio.to_thread(warm, store=self.store is not None, csv=False)
         if self.store is not None:
             await self.store.start()
         if self.kept.redis is not None:

@@ -41,13 +41,16 @@ class Warmed:
     seconds: float
 
 
-def warm(progress: Callable[[str], None] = log.debug, store: bool = True) -> Warmed:
-    """Have everything compiled, what the online store needs only with `store`; one line of progress for each part."""
+def warm(progress: Callable[[str], None] = log.debug, store: bool = True, csv: bool = True) -> Warmed:
+    """Have everything compiled, one line of progress for each part.
+
+    What the online store needs only with `store`, what reads and writes CSV, which no gateway does, only with `csv`.
+    """
     from serving.jit import counts
 
     compiled, loaded, unwritten, start = counts.compiled, counts.loaded, counts.unwritten, time.perf_counter()
     for name, part in PARTS.items():
-        if part is _store and not store:
+        if (part is _store and not store) or (part is _csv and not csv):
             continue
         was, begin = (counts.compiled, counts.loaded), time.perf_counter()
         part()
@@ -170,10 +173,32 @@ def _forest() -> None:
     answer(nothing, np.zeros(HEADER, np.int32), nothing.copy(), np.empty(0, np.int32))
 
 
+def _csv() -> None:
+    import io
+
+    from serving.csv_text.cell_kernels import POWERS
+    from serving.csv_text.columns import Names, bounds, packed
+    from serving.csv_text.records import RecordReader
+    from serving.csv_text.write_kernels import shortest, write
+
+    reader = RecordReader(io.BytesIO(b"number,name\n1,a\n"), "")
+    reader.want(["number", "name"])
+    records = reader.look(1)
+    assert records is not None  # noqa: S101 (there is one)
+    records.cells.numbers("number")
+    records.cells.names("name", Names(["a"]), float)
+    digits, places = np.empty((1, 1), np.int64), np.empty((1, 1), np.int8)
+    shortest(np.ones((1, 1), np.float32), POWERS, digits, places, np.empty(1, np.int64))
+    text, column = np.zeros((1, 1), np.int64), np.zeros(2, np.int64)
+    kinds, room = np.array([True, False]), np.empty(64, np.uint8)
+    write(kinds, column, digits, places, text, packed([b"a"]), bounds([b"a"]), room)
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "features": _features,
     "forest": _forest,
     "outputs": _outputs,
     "cache": _cache,
     "store": _store,
+    "csv": _csv,
 }

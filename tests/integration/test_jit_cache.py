@@ -20,6 +20,7 @@ import serving
 from tests.conformance.clients import CLIENTS
 from tests.conformance.rows import draw, split
 from tests.conftest import MODEL_REPO
+from tests.integration.commands import epm
 from tests.support.gateways import gateway
 
 pytestmark = pytest.mark.integration
@@ -425,6 +426,17 @@ def test_after_warming_no_client_of_a_gateway_makes_it_compile(warmed, small_rep
         assert not [line for line in running.log if "epm.jit" in line]
         assert files(warmed) == kept, model
     assert kept
+
+
+def test_after_warming_scoring_a_file_compiles_nothing(warmed, tmp_path):
+    kept = files(warmed)
+    for model, file in (("performance_model", "employees.csv"), ("attrition_model", "months.csv")):
+        month = ("--month", "month") if model == "attrition_model" else ()
+        rows = MODEL_REPO.parent / "examples" / file
+        options = ("--model", model, "--model-repo", MODEL_REPO, "--out", tmp_path / file, *month)
+        done = epm("score", rows, *options, EPM_JIT_CACHE_DIR=str(warmed))
+        assert done.returncode == 0, done.stderr
+    assert files(warmed) == kept
 
 
 @pytest.mark.slow

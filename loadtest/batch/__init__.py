@@ -1,0 +1,1 @@
+"""A million rows scored by `epm score`, beside onnxruntime in a loop."""
