@@ -90,11 +90,11 @@ class Server:
         self.stop()
 
 
-def gateway(model_repo: str, cpu: int | None = None) -> Server:
-    """`epm serve` on free ports."""
+def gateway(model_repo: str, cpu: int | None = None, cache: str = "off") -> Server:
+    """`epm serve` on free ports. cache: as its setting; `auto` is what it does when nothing is set."""
     epm = Path(sys.executable).with_name("epm")
     ports = ["--grpc-port", "0", "--http-port", "0"]
-    return Server([str(epm), "serve", *ports, "--model-repo", model_repo, "--cache", "off"], cpu)
+    return Server([str(epm), "serve", *ports, "--model-repo", model_repo, "--cache", cache], cpu)
 
 
 def echo(cpu: int | None = None) -> Server:

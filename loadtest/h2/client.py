@@ -1,91 +1,33 @@
-"""A light load generator: gRPC unary calls over plain sockets, one thread, in a closed loop or at a fixed rate.
+"""A light load generator: gRPC unary calls over plain sockets, one thread, in a closed loop or when they are due.
 
 It exists because a gRPC library costs as much in the client as in the server, so that the client would be measured.
 Every request takes the next of many distinct bodies, every call's `:status` and `grpc-status` are checked, and only an
 answer counts as an answer: a lost connection, a reset or a call left open is an error of the result. It stops by itself
 and talks to this machine only.
+
+With a rate or a schedule a latency counts from when the call was due, and every call that was due is asked or is an
+error: a server that stands still is not asked less for it (no coordinated omission). The last millisecond before a call
+is due is waited awake, so the processor time of such a run says nothing of how near the generator is to its limit;
+`Result.lags_ns`, how late calls were begun, does.
 """
 
+import gc
 import ipaddress
 import select
 import socket
 import time
 from array import array
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from loadtest.h2 import frames
 from loadtest.h2.connection import OK, Call, Connection, ConnectionFailed
+from loadtest.h2.load import NOT_BEGUN, UNANSWERED, Load, LoadError, Result, schedule
+
+__all__ = ["NOT_BEGUN", "OK", "UNANSWERED", "Load", "LoadError", "Result", "run"]
 
 _CHUNK = 1 << 18
 _SECOND = 1_000_000_000
-
-
-class LoadError(Exception):
-    """The load could not be put on at all: an address elsewhere, no connection, too few distinct bodies."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """What to ask. No call begins after `calls` calls or `seconds` seconds; what is open has `grace` seconds to end."""
-
-    address: str
-    """HOST:PORT of this machine."""
-    path: str
-    bodies: Sequence[bytes]
-    """Request messages without the gRPC prefix."""
-    connections: int = 1
-    streams: int = 8
-    """Calls open at a time on each connection."""
-    seconds: float = 5.0
-    calls: int = 10_000_000
-    rate: float | None = None
-    """Calls a second. A latency then counts from when the call was due, so waiting for a free stream is part of it."""
-    keep: int = 0
-    """The answers of the first so many calls come back with the result."""
-    grace: float = 5.0
-    window: int = frames.LARGEST_WINDOW
-    """Bytes the server may send unread, for each stream and each connection."""
-    distinct: int = 1000
-    """Fewer distinct bodies are refused: caches and branch predictors would learn them."""
-
-
-@dataclass
-class Result:
-    """What came back. `statuses` counts calls by grpc-status, `errors` the calls that got none, in words."""
-
-    statuses: Counter[int] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    kept: dict[int, bytes] = field(default_factory=dict)
-    """Number of a call -> its answer, without the gRPC prefix; only grpc-status 0."""
-    latencies_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """Of every call that got a grpc-status, in the order of the answers."""
-    seconds: float = 0.0
-    """From the first call to the last answer."""
-    cpu_seconds: float = 0.0
-    """Processor time of this process meanwhile."""
-    stateless: bool = True
-    """Whether the server honoured a header table of size 0 (otherwise this client is slower)."""
-    window_updates: int = 0
-    """Times this client gave the server room to send on."""
-
-    @property
-    def all_ok(self) -> bool:
-        """At least one call, and every one answered with grpc-status 0."""
-        return not self.errors and set(self.statuses) == {OK}
-
-    @property
-    def rate(self) -> float:
-        """Calls answered with grpc-status 0, per second."""
-        return self.statuses[OK] / self.seconds if self.seconds else 0.0
-
-    def percentile_us(self, percent: float) -> float:
-        """Latency in microseconds that `percent` % of the answered calls did not exceed. NaN without any."""
-        return float(np.percentile(self.latencies_ns, percent)) / 1e3 if self.latencies_ns.size else float("nan")
 
 
 def run(load: Load) -> Result:
@@ -140,31 +82,44 @@ class _Runner:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._messages = [frames.message(body) for body in load.bodies]
+        blocks = {path: frames.header_block(load.address, path) for path in {*load.paths}}
+        self._blocks = [blocks[path] for path in load.paths] or [b""] * len(load.bodies)
         self._result = Result()
-        self._latencies = array("q")
+        self._latencies, self._due, self._codes, self._lags = array("q"), array("q"), array("h"), array("q")
         self._begun = 0
         self._first = self._last = 0
         self._give_up = time.perf_counter_ns() + int(load.grace * _SECOND)
-        self._period = _SECOND / load.rate if load.rate else 0.0
+        self._schedule = schedule(load)
+        self._next = next(self._schedule, None) if self._schedule else None
 
     def run(self) -> Result:
         links: dict[int, _Link] = {}
+        collecting = gc.isenabled()
         with select.epoll() as epoll:
             try:
                 for _ in range(self._load.connections):
                     link = _Link(self._load, epoll)
                     links[link.socket.fileno()] = link
+                gc.collect()
+                gc.disable()  # a collection would stand between an answer and the clock; nothing here makes cycles
                 cpu = time.process_time_ns()
                 self._loop(links, epoll)
                 self._result.cpu_seconds = (time.process_time_ns() - cpu) / _SECOND
             finally:
+                if collecting:
+                    gc.enable()
                 for link in links.values():
                     self._note(link.connection)
-                    self._count(link.connection.abandon("unanswered"), 0)
+                    self._count(link.connection.abandon(UNANSWERED), time.perf_counter_ns())
                     link.socket.close()
+        self._give_up_schedule()
         result = self._result
-        result.latencies_ns = np.frombuffer(self._latencies, np.int64)
-        result.seconds = (self._last - self._first) / _SECOND
+        result.latencies_ns, result.due_ns = (
+            np.frombuffer(self._latencies, np.int64),
+            np.frombuffer(self._due, np.int64),
+        )
+        result.codes, result.lags_ns = np.frombuffer(self._codes, np.int16), np.frombuffer(self._lags, np.int64)
+        result.seconds = max(self._last - self._first, 0) / _SECOND
         return result
 
     def _loop(self, links: dict[int, _Link], epoll: "select.epoll") -> None:
@@ -172,8 +127,13 @@ class _Runner:
         touched = list(links.values())
         while True:
             now = time.perf_counter_ns()
+            if self._schedule:
+                touched = list(links.values())
+                self._begin_due([link.connection for link in touched], now)
             for link in touched:
-                self._ask(links, link, now)
+                if not self._schedule:
+                    self._begin(link.connection, now)
+                self._flush(links, link)
             done = self._finished(now) and not any(link.connection.calls for link in links.values())
             if done or not links or now > self._give_up:
                 return
@@ -182,10 +142,9 @@ class _Runner:
             touched = [links[number] for number, _ in events]
             for link in touched:
                 self._take(links, link, now)
-            touched = [link for link in (links.values() if self._period else touched) if link.socket.fileno() in links]
+            touched = [link for link in touched if link.socket.fileno() in links]
 
-    def _ask(self, links: dict[int, _Link], link: _Link, now: int) -> None:
-        self._begin(link.connection, now)
+    def _flush(self, links: dict[int, _Link], link: _Link) -> None:
         try:
             link.flush()
         except OSError as error:
@@ -201,38 +160,86 @@ class _Runner:
                 self._lose(links, link, link.connection.closing)
 
     def _begin(self, connection: Connection, now: int) -> None:
-        load = self._load
-        while len(connection.calls) < load.streams and connection.can_call() and not self._finished(now):
-            if not self._first:
-                self._first, self._give_up = now, now + int((load.seconds + load.grace) * _SECOND)
-            due = self._first + int(self._begun * self._period) if self._period else now
-            if due > now:
+        """Fill the connection with calls: the closed loop."""
+        while self._free(connection) and not self._finished(now):
+            self._start(now)
+            self._call(connection, now)
+
+    def _begin_due(self, connections: list[Connection], now: int) -> None:
+        """Begin what is due, each call on the connection that has the fewest open, and in turn where they are equal."""
+        if not self._first and any(connection.can_call() for connection in connections):
+            self._start(now)
+        while self._first and self._next is not None and (due := self._first + self._next) <= now:
+            turn = self._begun % len(connections)
+            free = [one for one in connections[turn:] + connections[:turn] if self._free(one)]
+            if not free:
+                if now - due > self._load.overdue * _SECOND:
+                    self._give_up_schedule()
                 return
-            number = self._begun
-            connection.call(number, due, self._messages[number % len(self._messages)], number < load.keep)
-            self._begun = number + 1
+            if self._load.remember:
+                self._lags.append(now - due)
+            self._call(free[0] if len(free) == 1 else min(free, key=_open_calls), due)
+            self._next = next(self._schedule, None)
+
+    def _free(self, connection: Connection) -> bool:
+        """Whether one more call may be open on it."""
+        return len(connection.calls) < self._load.streams and connection.can_call()
+
+    def _start(self, now: int) -> None:
+        """The first call may begin: its time is what schedules and limits count from."""
+        if not self._first:
+            self._first, self._result.epoch = now, time.time() - (time.perf_counter_ns() - now) / _SECOND
+            self._give_up = now + int((self._load.seconds + self._load.grace) * _SECOND)
+
+    def _call(self, connection: Connection, due: int) -> None:
+        load, number = self._load, self._begun
+        place = number % len(self._messages)
+        message = self._messages[place]
+        if load.vary:
+            message = load.vary(number, message)
+        connection.call(number, due, message, number < load.keep, self._blocks[place])
+        self._begun = number + 1
+
+    def _give_up_schedule(self) -> None:
+        """What is left of the schedule is not asked any more: an error of each call."""
+        if self._next is not None:
+            self._result.errors[NOT_BEGUN] += 1 + sum(1 for _ in self._schedule)
+            self._next = None
 
     def _finished(self, now: int) -> bool:
         """Whether no call is to begin any more."""
+        if self._schedule:
+            return self._next is None
         over = self._first and now >= self._first + self._load.seconds * _SECOND
         return bool(over) or self._begun >= self._load.calls
 
     def _patience(self, now: int) -> float:
-        """Seconds to wait for the network. The last millisecond before a call is due, epoll's step, is waited awake."""
-        if not self._period or self._finished(now):
-            return (self._give_up - now) / _SECOND
-        left = (self._first + int(self._begun * self._period) - now) / _SECOND
-        return 0.0 if left < 1e-3 else left - 1e-3
+        """Seconds to wait for the network. The last millisecond before a call is due, epoll's step, is waited awake.
+
+        A call that is due already waits for a free stream, which the network gives.
+        """
+        left = (self._give_up - now) / _SECOND
+        if self._next is None or not self._first:
+            return max(left, 0.0)
+        until = (self._first + self._next - now) / _SECOND
+        if until <= 0:
+            return max(min(left, 0.05), 0.0)
+        return 0.0 if until < 1e-3 else min(left, until - 1e-3)
 
     def _count(self, ended: list[Call], now: int) -> None:
         result = self._result
         for call in ended:
             outcome = call.outcome
+            if self._load.observe:
+                self._load.observe(call, now)
             if isinstance(outcome, str):
                 result.errors[outcome] += 1
                 continue
             result.statuses[outcome] += 1
-            self._latencies.append(now - call.began)
+            if self._load.remember:
+                self._latencies.append(now - call.began)
+                self._due.append(call.began - self._first)
+                self._codes.append(outcome)
             self._last = now
             if call.body is not None and outcome == OK:
                 result.kept[call.number] = bytes(call.body[5:])
@@ -247,10 +254,14 @@ class _Runner:
         del links[link.socket.fileno()]
         self._note(link.connection)
         lost = link.connection.abandon(reason)
-        self._count(lost, 0)
+        self._count(lost, time.perf_counter_ns())
         if not lost:
             self._result.errors[reason] += 1
         link.socket.close()
+
+
+def _open_calls(connection: Connection) -> int:
+    return len(connection.calls)
 
 
 def _loopback(address: str) -> tuple[str, int]:

@@ -69,14 +69,17 @@ class Connection:
         """Whether one more call may begin now: the peer has said its settings and is not closing."""
         return self.greeted and not self.closing and len(self.calls) < self.most_calls
 
-    def call(self, number: int, began: int, message: bytes, keep: bool = False) -> None:
-        """Begin a call: `message` with its gRPC prefix. Raises ConnectionFailed when the stream ids are used up."""
+    def call(self, number: int, began: int, message: bytes, keep: bool = False, block: bytes = b"") -> None:
+        """Begin a call. message: with its gRPC prefix; block: request fields, where they are not those of the path.
+
+        Raises ConnectionFailed when the stream ids are used up.
+        """
         stream = self.next_stream
         if stream > frames.LARGEST_STREAM:
             raise ConnectionFailed("all 2^30 stream ids of the connection are used: open another one")
         self.next_stream = stream + 2
         call = self.calls[stream] = Call(number, began, keep)
-        size, block = len(message), self._block
+        size, block = len(message), block or self._block
         self._out.append(frames.HEAD.pack(len(block) << 8 | frames.HEADERS, frames.END_HEADERS, stream) + block)
         if (
             size <= self._peer_frame
