@@ -110,10 +110,9 @@ bench: bench-envs  ## this gateway beside Triton, MLServer, KServe and an echo, 
 	$(BIN)/python -m loadtest.summary
 
 .PHONY: bench-full
-bench-full: bench-envs  ## the same with 1,024 rows, 1 to 50 models, 1 and 2 workers, BentoML, Ray Serve and LitServe
+bench-full: bench-envs  ## more of it: 1,024 rows, 1 to 50 models, 1 and 2 workers, BentoML, Ray Serve, LitServe; write docs/full-performance.md
 	-$(MAKE) -k $(PEERS_OF_FULL:%=build/bench-envs/%/.ready)
-	$(BIN)/python -m loadtest.bench --full
-	$(BIN)/python -m loadtest.summary
+	$(BIN)/python -m loadtest.bench.full
 
 .PHONY: loadtest
 loadtest: .venv/.test  ## put a minute of locust's mixed users on a gateway, print the verdict

@@ -7,6 +7,7 @@ they were measured on; the page can be written again from them without measuring
 import argparse
 import datetime
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Study:
         base = QUICK if options.quick else Path()
         options.out = options.out or base / self.page
         options.results = options.results or base / RESULTS / f"{self.name}.json"
+        signal.signal(signal.SIGTERM, _end)
         try:
             if not options.report:
                 figures = self.measure(options)
@@ -81,3 +83,8 @@ class Study:
             "command": " ".join([f"python -m loadtest.{self.name}", *sys.argv[1:]]),
             "machine": machine.describe(),
         }
+
+
+def _end(number: int, _: object) -> None:
+    """A study that is told to end takes the servers it has started with it: their `with` blocks are left in order."""
+    raise SystemExit(128 + number)

@@ -2,16 +2,20 @@
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from loadtest.batch.page import rates, values
 from loadtest.bench.lines import Line, measured, median, sizes, starts
 from loadtest.bench.rounds import EQUAL_RATE
 from loadtest.study import RESULTS
 
 BEGIN, END = "<!-- performance: written by `python -m loadtest.summary` -->", "<!-- end of performance -->"
+
+NAMES = "bench", "batch"
 
 Figures = dict[str, Any]
 
@@ -23,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of figures")
     options = parser.parse_args(arguments)
     try:
-        bench, batch = (json.loads((options.results / f"{name}.json").read_text("utf-8")) for name in ("bench", "batch"))
+        bench, batch = (json.loads((options.results / f"{name}.json").read_text("utf-8")) for name in NAMES)
         text = options.readme.read_text("utf-8")
         options.readme.write_text(replaced(text, [*told(bench), scored(batch)]), "utf-8")
     except (OSError, ValueError) as error:
@@ -57,10 +61,10 @@ def told(figures: Figures) -> Iterator[str]:
 
 
 def _all(figures: Figures, what: str, form: str, kind: str = "closed", factor: float = 1) -> str:
-    return ", ".join(
-        f"{_name(line)} {' / '.join(format(median(figures, line, rows, what, kind) * factor, form) for rows in sizes(figures))}"
-        for line in _shown(figures)
-    )
+    def medians(line: Line) -> str:
+        return " / ".join(format(median(figures, line, rows, what, kind) * factor, form) for rows in sizes(figures))
+
+    return ", ".join(f"{_name(line)} {medians(line)}" for line in _shown(figures))
 
 
 def _shown(figures: Figures) -> Iterator[Line]:
@@ -80,4 +84,13 @@ def _name(line: Line) -> str:
 
 def scored(figures: Figures) -> str:
     """What the batch study says, in one line."""
-    raise NotImplementedError
+    rows = max(figures["conditions"]["rows"])
+
+    def of(way: str) -> str:
+        peak = max(values(figures, way, "peak_mib"))
+        return f"{statistics.median(rates(figures, way)):,.0f} rows/s, {peak:,.0f} MiB"
+
+    return (
+        f"- A file of {rows:,} rows, raw columns to answers: `epm score` from CSV {of('score_csv')}, from Parquet "
+        f"{of('score_parquet')}; onnxruntime in a loop over features that are ready {of('loop_8192')}."
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from loadtest import servers
 from loadtest.bench import page
-from loadtest.bench.peer import Peer
+from loadtest.bench.peer import ENVIRONMENTS, Peer
 from loadtest.bench.peers import PEERS, gateway
 from loadtest.bench.rounds import Contest, Effort, Places
 from loadtest.bench.rows import BODIES, draw
@@ -20,7 +20,6 @@ from loadtest.study import Study
 from serving.contract import Contract
 
 ROWS = (1, 64)
-ENVIRONMENTS = Path("build/bench-envs")
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -52,7 +51,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "runs": contest.runs,
         "starts": contest.starts,
         "cold_start_seconds": cold,
-        **_full(options),
     }
 
 
@@ -76,15 +74,6 @@ def _described(peer: Peer, contest: Contest, environments: Path) -> dict[str, An
     }
 
 
-def _full(options: argparse.Namespace) -> dict[str, Any]:
-    """What `--full` adds."""
-    if not options.full:
-        return {}
-    from loadtest.bench import full
-
-    return {"full": full.measure(options, options.environments)}
-
-
 STUDY = Study("bench", Path("docs/performance.md"), measure, page.write)
 
 
@@ -94,9 +83,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
     parser.add_argument("--rounds", type=int, default=3, help="starts of each server, and runs of each kind and size")
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, help="where the other servers are installed")
-    parser.add_argument(
-        "--full", action="store_true", help="1,024 rows, many models, workers, servers over HTTP as well"
-    )
     return STUDY.run(parser, arguments)
 
 

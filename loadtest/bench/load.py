@@ -72,7 +72,7 @@ def put_load(running: Running, work: Work, seconds: float, streams: int = 8, rat
         keep=KEEP,
         distinct=work.distinct,
     )
-    before, cpu_before = running.handled(), running.tree.cpu_seconds()
+    before, cpu_before = _settled(running), running.tree.cpu_seconds()
     result = _client(work.wire).run(load)
     cpu = running.tree.cpu_seconds() - cpu_before
     running.usage()
@@ -95,6 +95,17 @@ def put_load(running: Running, work: Work, seconds: float, streams: int = 8, rat
         counted_calls=counted,
         largest_difference=_check(work, result.kept),
     )
+
+
+def _settled(running: Running) -> int | None:
+    """The server's count when it has stopped moving: the last calls of what was before may not be in it at once."""
+    count = running.handled()
+    while count is not None:
+        time.sleep(0.05)
+        earlier, count = count, running.handled()
+        if earlier == count:
+            break
+    return count
 
 
 def _counted(running: Running, before: int, calls: int) -> int:

@@ -22,16 +22,7 @@ def write(figures: Figures, page: Path) -> None:
     _draw(figures, page.parent)
     sections = (_introduction, _verdict, _closed, _equal_rate, _single, _memory, conditions.peers, conditions.all_other)
     blocks = ["\n\n".join(section(figures)) for section in sections]
-    page.write_text("\n\n".join([*blocks, *_full(figures)]) + "\n", "utf-8")
-
-
-def _full(figures: Figures) -> list[str]:
-    """What `--full` has added, where it was asked for."""
-    if "full" not in figures:
-        return []
-    from loadtest.bench import full_page
-
-    return full_page.sections(figures)
+    page.write_text("\n\n".join(blocks) + "\n", "utf-8")
 
 
 def _draw(figures: Figures, folder: Path) -> None:

@@ -25,6 +25,7 @@ from loadtest.bench.process_tree import ProcessTree, Usage
 from loadtest.rows import Columns
 from loadtest.servers import ServerError
 
+ENVIRONMENTS = Path("build/bench-envs")
 PATIENCE_TO_START, PATIENCE_TO_STOP = 150.0, 10.0
 """Seconds. A gateway that has no compiled kernels yet takes the most to start."""
 SAME = 1e-5

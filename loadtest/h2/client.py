@@ -13,10 +13,13 @@ is due is waited awake, so the processor time of such a run says nothing of how 
 
 import gc
 import ipaddress
+import itertools
 import select
 import socket
 import time
 from array import array
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +27,7 @@ from loadtest.h2 import frames
 from loadtest.h2.connection import OK, Call, Connection, ConnectionFailed
 from loadtest.h2.load import NOT_BEGUN, UNANSWERED, Load, LoadError, Result, schedule
 
-__all__ = ["NOT_BEGUN", "OK", "UNANSWERED", "Load", "LoadError", "Result", "run"]
+__all__ = ["NOT_BEGUN", "OK", "UNANSWERED", "Load", "LoadError", "Result", "drive", "run"]
 
 _CHUNK = 1 << 18
 _SECOND = 1_000_000_000
@@ -32,22 +35,30 @@ _SECOND = 1_000_000_000
 
 def run(load: Load) -> Result:
     """Put the load on. Raises LoadError when it cannot begin; what goes wrong later is counted in the result."""
+    return drive(load, lambda address: Connection(address, load.path, load.window), frames.message)
+
+
+def drive(load: Load, connect: Callable[[str], Any], message: Callable[[bytes], bytes]) -> Result:
+    """Put the load on in any protocol. Raises LoadError.
+
+    connect: (address) -> what speaks the protocol, in the manner of `Connection`. message: body -> what a call sends.
+    """
     if len(set(load.bodies)) < load.distinct:
         raise LoadError(f"{len(set(load.bodies))} distinct bodies, at least {load.distinct} are wanted")
-    return _Runner(load).run()
+    return _Runner(load, connect, message).run()
 
 
 class _Link:
     """A connection and its socket, which never blocks."""
 
-    def __init__(self, load: Load, epoll: "select.epoll") -> None:
+    def __init__(self, address: str, grace: float, connection: Any, epoll: "select.epoll") -> None:
         try:
-            self.socket = socket.create_connection(_loopback(load.address), timeout=load.grace)
+            self.socket = socket.create_connection(_loopback(address), timeout=grace)
         except OSError as error:
-            raise LoadError(f"{load.address}: {error}") from error
+            raise LoadError(f"{address}: {error}") from error
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
-        self.connection = Connection(load.address, load.path, load.window)
+        self.connection = connection
         self._backlog = b""
         self._epoll = epoll
         epoll.register(self.socket, select.EPOLLIN)
@@ -75,14 +86,16 @@ class _Link:
             return []
         if not data:
             raise ConnectionFailed("the server closed the connection")
-        return self.connection.receive(data)
+        ended: list[Call] = self.connection.receive(data)
+        return ended
 
 
 class _Runner:
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, connect: Callable[[str], Any], message: Callable[[bytes], bytes]) -> None:
         self._load = load
-        self._messages = [frames.message(body) for body in load.bodies]
-        blocks = {path: frames.header_block(load.address, path) for path in {*load.paths}}
+        self._addresses, self._connect = load.address.split(","), connect
+        self._messages = [message(body) for body in load.bodies]
+        blocks = {path: frames.header_block(self._addresses[0], path) for path in {*load.paths}}
         self._blocks = [blocks[path] for path in load.paths] or [b""] * len(load.bodies)
         self._result = Result()
         self._latencies, self._due, self._codes, self._lags = array("q"), array("q"), array("h"), array("q")
@@ -97,8 +110,8 @@ class _Runner:
         collecting = gc.isenabled()
         with select.epoll() as epoll:
             try:
-                for _ in range(self._load.connections):
-                    link = _Link(self._load, epoll)
+                for address in itertools.islice(itertools.cycle(self._addresses), self._load.connections):
+                    link = _Link(address, self._load.grace, self._connect(address), epoll)
                     links[link.socket.fileno()] = link
                 gc.collect()
                 gc.disable()  # a collection would stand between an answer and the clock; nothing here makes cycles
@@ -159,13 +172,13 @@ class _Runner:
             if link.connection.closing and not link.connection.calls:
                 self._lose(links, link, link.connection.closing)
 
-    def _begin(self, connection: Connection, now: int) -> None:
+    def _begin(self, connection: Any, now: int) -> None:
         """Fill the connection with calls: the closed loop."""
         while self._free(connection) and not self._finished(now):
             self._start(now)
             self._call(connection, now)
 
-    def _begin_due(self, connections: list[Connection], now: int) -> None:
+    def _begin_due(self, connections: list[Any], now: int) -> None:
         """Begin what is due, each call on the connection that has the fewest open, and in turn where they are equal."""
         if not self._first and any(connection.can_call() for connection in connections):
             self._start(now)
@@ -181,7 +194,7 @@ class _Runner:
             self._call(free[0] if len(free) == 1 else min(free, key=_open_calls), due)
             self._next = next(self._schedule, None)
 
-    def _free(self, connection: Connection) -> bool:
+    def _free(self, connection: Any) -> bool:
         """Whether one more call may be open on it."""
         return len(connection.calls) < self._load.streams and connection.can_call()
 
@@ -191,7 +204,7 @@ class _Runner:
             self._first, self._result.epoch = now, time.time() - (time.perf_counter_ns() - now) / _SECOND
             self._give_up = now + int((self._load.seconds + self._load.grace) * _SECOND)
 
-    def _call(self, connection: Connection, due: int) -> None:
+    def _call(self, connection: Any, due: int) -> None:
         load, number = self._load, self._begun
         place = number % len(self._messages)
         message = self._messages[place]
@@ -242,12 +255,12 @@ class _Runner:
                 self._codes.append(outcome)
             self._last = now
             if call.body is not None and outcome == OK:
-                result.kept[call.number] = bytes(call.body[5:])
+                result.kept[call.number] = call.answer()
 
-    def _note(self, connection: Connection) -> None:
+    def _note(self, connection: Any) -> None:
         """What is known of a connection at its end."""
         self._result.window_updates += connection.updates
-        self._result.stateless &= connection.headers.stateless
+        self._result.stateless &= connection.stateless
 
     def _lose(self, links: dict[int, _Link], link: _Link, reason: str) -> None:
         """A connection is gone: its calls are errors, and so is its going when there was none."""
@@ -260,7 +273,7 @@ class _Runner:
         link.socket.close()
 
 
-def _open_calls(connection: Connection) -> int:
+def _open_calls(connection: Any) -> int:
     return len(connection.calls)
 
 

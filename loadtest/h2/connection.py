@@ -34,6 +34,10 @@ class Call:
         self.rest = memoryview(b"")
         self.window = 0
 
+    def answer(self) -> bytes:
+        """The message without its prefix, of a call that was kept and is answered."""
+        return bytes(self.body[5:]) if self.body is not None else b""
+
 
 class Connection:
     """Calls of one path on one connection.
@@ -64,6 +68,11 @@ class Connection:
         self._out = [frames.PREFACE, frames.settings(wanted)]
         if window > frames.DEFAULT_WINDOW:
             self._out.append(frames.window_update(0, window - frames.DEFAULT_WINDOW))
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the peer has entered nothing into a header table so far."""
+        return self.headers.stateless
 
     def can_call(self) -> bool:
         """Whether one more call may begin now: the peer has said its settings and is not closing."""

@@ -26,7 +26,7 @@ class Load:
     """What to ask. No call begins after `calls` calls or `seconds` seconds; what is open has `grace` seconds to end."""
 
     address: str
-    """HOST:PORT of this machine."""
+    """HOST:PORT of this machine; several after commas, which connections are made to in turn."""
     path: str
     bodies: Sequence[bytes]
     """Request messages without the gRPC prefix."""
