@@ -53,8 +53,8 @@ def _conditions(figures: Figures) -> Iterator[str]:
     yield "## Conditions"
     yield (
         wrapped(
-            f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']}; load",
-            f"average before the run {machine['load_average_before']}. Python {machine['python']}, {versions};",
+            f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Linux {machine['kernel']};",
+            f"load average before the run {machine['load_average_before']}. Python {machine['python']}, {versions};",
             f"commit {machine['commit']}.",
         )
         + "\n- Only ratios within one run travel to another machine. Answers were compared with onnxruntime's."
