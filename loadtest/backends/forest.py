@@ -61,8 +61,8 @@ def works(repository: Path) -> list[Work]:
     return [*made, published(repository)]
 
 
-def trained(trees: int, missing: float) -> Work:
-    """100 trees: the score of a binary outcome; 300: probabilities of three classes. missing: share of cells."""
+def learned(trees: int, missing: float) -> tuple[Any, Matrix]:
+    """An `XGBClassifier`, and the rows it was trained on. 100 trees: a binary outcome; 300: three classes."""
     from xgboost import XGBClassifier
 
     random = np.random.default_rng(1)
@@ -79,8 +79,14 @@ def trained(trees: int, missing: float) -> Work:
         n_jobs=1,
     )
     learner.fit(X, np.digitize(told, [0.0] if binary else [-1.0, 1.0]))
+    return learner, X
+
+
+def trained(trees: int, missing: float) -> Work:
+    """100 trees: the score of a binary outcome; 300: probabilities of three classes. missing: share of cells."""
+    learner, X = learned(trees, missing)
     name = f"{trees} trees, {missing:.0%} missing"
-    if binary:
+    if trees == 100:
         graph = OnnxBuilder()
         onnx_forest.add(graph, from_boosters([learner.get_booster()]), "features", "margin")
         model = graph.to_bytes("margin", {"features": (FEATURES,)}, {"margin": (1,)})

@@ -2,7 +2,7 @@
 
 A stage is a name and something to call with the number of a body. What lies between two public functions of the
 gateway is timed with the pipeline replaced by one that stops, or that answers at once, and by subtraction. Only
-`gateway_stages` and `_answer` know the gateway.
+`gateway_stages` and `answer_function` know the gateway.
 """
 
 import statistics
@@ -53,12 +53,12 @@ def time_stages(stages: Sequence[Stage], bodies: int, repeats: int) -> dict[str,
     return {stage.name: whole[stage.name] - sum(whole[name] for name in stage.without) for stage in shown}
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """No error: the end of what is timed."""
 
 
-class _StoppingPipeline:
-    """Takes what a protocol has decoded, and ends the call there."""
+class StoppingPipeline:
+    """For a protocol instead of the pipeline: takes what a protocol has decoded, and ends the call there."""
 
     def __init__(self, repository: Any) -> None:
         self.repository = repository
@@ -67,11 +67,11 @@ class _StoppingPipeline:
 
     async def predict(self, served: Any, inputs: Any, *_: Any) -> Any:
         self.inputs = inputs
-        raise _Stopped
+        raise Stopped
 
 
-class _InstantPipeline:
-    """Answers at once with the prediction it was given before."""
+class InstantPipeline:
+    """For a protocol instead of the pipeline: answers at once with the prediction it was given before."""
 
     def __init__(self, repository: Any) -> None:
         self.repository = repository
@@ -95,18 +95,18 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
     served = repository.resolve(model)
     pipeline, stopping, instant = (
         Pipeline(repository, Settings(cache="off")),
-        _StoppingPipeline(repository),
-        _InstantPipeline(repository),
+        StoppingPipeline(repository),
+        InstantPipeline(repository),
     )
-    decode, both = _answer(work.protocol.path, stopping), _answer(work.protocol.path, instant)
+    decode, both = answer_function(work.protocol.path, stopping), answer_function(work.protocol.path, instant)
     metrics, method, answering = Metrics(), (work.protocol.name, "unary"), (served.name, served.version)
     inputs, ready, predictions = [], [], []
     for body in work.bodies:
-        _decode_only(decode, body, Call(None))
+        decode_only(decode, body, Call(None))
         inputs.append(stopping.inputs)
         raw = served.schema.assemble(stopping.inputs, work.rows)
         ready.append(served.graph_tensors(served.program.run(raw)))
-        predictions.append(_result(pipeline.predict(served, stopping.inputs)))
+        predictions.append(result_of(pipeline.predict(served, stopping.inputs)))
 
     def features(number: int) -> None:
         raw = served.schema.assemble(inputs[number], work.rows)
@@ -115,27 +115,27 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
 
     def translate(number: int) -> None:
         instant.prediction = predictions[number]
-        _result(both(work.bodies[number], Call(None)))
+        result_of(both(work.bodies[number], Call(None)))
 
-    answer, elsewhere = _answer(work.protocol.path, pipeline), np.zeros(TOUCHED_BYTES // 8)
+    answer, elsewhere = answer_function(work.protocol.path, pipeline), np.zeros(TOUCHED_BYTES // 8)
 
     def touch(_: int) -> None:
         np.add(elsewhere, 1.0, out=elsewhere)
 
     def whole(number: int) -> None:
-        _result(answer(work.bodies[number], Call(None)))
+        result_of(answer(work.bodies[number], Call(None)))
 
     def whole_after_touch(number: int) -> None:
         touch(number)
         whole(number)
 
     return [
-        Stage("decode", lambda number: _decode_only(decode, work.bodies[number], Call(None))),
+        Stage("decode", lambda number: decode_only(decode, work.bodies[number], Call(None))),
         Stage("rows, checks and features", features),
         Stage("model", lambda number: served.run(ready[number])),
         Stage(
             "margin, warnings, admission",
-            lambda number: _result(pipeline.predict(served, inputs[number])),
+            lambda number: result_of(pipeline.predict(served, inputs[number])),
             without=("rows, checks and features", "model"),
         ),
         Stage("encode", translate, without=("decode",)),
@@ -146,7 +146,7 @@ def gateway_stages(model_repo: str, work: Work, model: str) -> list[Stage]:
     ]
 
 
-def _answer(path: str, pipeline: Any) -> Callable[[bytes, Any], Coroutine[Any, Any, bytes]]:
+def answer_function(path: str, pipeline: Any) -> Callable[[bytes, Any], Coroutine[Any, Any, bytes]]:
     """The protocol's function from request bytes to answer bytes that serves `path`."""
     from serving.protocols.epm import Epm
     from serving.protocols.kserve import KServe
@@ -161,15 +161,16 @@ def _answer(path: str, pipeline: Any) -> Callable[[bytes, Any], Coroutine[Any, A
     return answers[path]  # type: ignore[no-any-return]
 
 
-def _decode_only(answer: Callable[[bytes, Any], Coroutine[Any, Any, bytes]], body: bytes, call: Any) -> None:
+def decode_only(answer: Callable[[bytes, Any], Coroutine[Any, Any, bytes]], body: bytes, call: Any) -> None:
+    """Let a protocol with a `StoppingPipeline` take a request."""
     try:
-        _result(answer(body, call))
-    except _Stopped:
+        result_of(answer(body, call))
+    except Stopped:
         return
     raise AssertionError("the protocol never asked the pipeline")
 
 
-def _result(work: Coroutine[Any, Any, Any]) -> Any:
+def result_of(work: Coroutine[Any, Any, Any]) -> Any:
     """The result of a coroutine that waits for nothing: no event loop is timed."""
     try:
         work.send(None)
