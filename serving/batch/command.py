@@ -51,9 +51,9 @@ def _options(given: argparse.Namespace) -> chosen.Options:
         raise SettingsError("--month: got a column, but no --id, expected both: an id says whose months they are")
     file_format = chosen.file_format(given.file, given.format)
     out, out_format = chosen.output(given.file, given.out, file_format, given.out_format)
-    if given.file != chosen.STANDARD_INPUT and out.exists() and out.samefile(given.file):
-        raise SettingsError("--out: got the file itself, expected another one")
-    return chosen.Options(
+    if out.is_dir() or not out.name:
+        raise SettingsError("--out: got a folder, expected a file")
+    options = chosen.Options(
         file=given.file,
         out=out,
         file_format=file_format,
@@ -64,3 +64,7 @@ def _options(given: argparse.Namespace) -> chosen.Options:
         overwrite=given.overwrite,
         chunk_rows=given.chunk_rows,
     )
+    for path in (out, options.rejected):
+        if given.file != chosen.STANDARD_INPUT and path.exists() and path.samefile(given.file):
+            raise SettingsError("--out: got the file itself or its OUT.rejected.csv, expected another one")
+    return options

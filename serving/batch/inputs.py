@@ -17,6 +17,8 @@ from serving.features.histories import MonthlyCells
 
 MOST_KNOWN = 1 << 16
 """Different texts of a column whose meaning is remembered."""
+LONGEST_KNOWN = 256
+"""Longer texts are read each time: remembered, they would fill the memory."""
 NOT_A_NUMBER = ("no number", "a number, or nothing")
 NOT_A_DAY = ("no date", "a date as in 2026-03-31, or days since 1970-01-01")
 
@@ -120,13 +122,18 @@ def _remembering(raw: RawInput) -> Read:
     """The gateway's reading of one text, which remembers the last ones."""
     base, known = reader(raw), dict[str, float | None]()
 
+    def once(text: str) -> float | None:
+        with suppress(InvalidInput):
+            return float(base(raw.name, [text.strip()])[0])
+        return None
+
     def read(text: str) -> float | None:
+        if len(text) > LONGEST_KNOWN:
+            return once(text)
         if text not in known:
             if len(known) >= MOST_KNOWN:
                 known.clear()
-            known[text] = None
-            with suppress(InvalidInput):
-                known[text] = float(base(raw.name, [text.strip()])[0])
+            known[text] = once(text)
         return known[text]
 
     return read
@@ -143,12 +150,12 @@ def _of(wrong: Rows, rows: Rows | None, n: int) -> Rows:
 
 def _check_header(header: Sequence[str], inputs: dict[str, Any], model: str, layout: Layout) -> None:
     if not any(name in inputs for name in header):
-        raise InvalidInput(f"no column of {model} in `{', '.join(header)[:100]}`; it takes {', '.join(inputs)}")
+        raise InvalidInput(f"no column of {model} in the header; it takes {', '.join(inputs)}")
     for column, option in ((layout.id, "--id"), (layout.month, "--month")):
         if column and column not in header:
             raise InvalidInput(f"no column {column!r} (see {option}); the file has {', '.join(header)}")
     for name in header:
-        if (name in inputs or name in (layout.id, layout.month)) and header.count(name) > 1:
+        if name and (name in inputs or name in (layout.id, layout.month)) and header.count(name) > 1:
             raise InvalidInput.cell(name, "the same column twice", "each once")
 
 

@@ -44,6 +44,8 @@ class ArrowLines:
         column = self.table.column(name)
         if _is_text(pa, column.type):
             return self._distinct(column, _number)
+        if pa.types.is_decimal(column.type):
+            column = column.cast(pa.string())  # as in CSV, read to the nearest number; cast at once they are not
         values = np.array(column.cast(pa.float64(), safe=False).fill_null(np.nan).to_numpy(), np.float64)
         return values, np.empty(0, np.int64)
 
@@ -83,9 +85,9 @@ class ParquetSource:
         self._path = path
         try:
             self._file = pa.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
-        except pa.ArrowException as error:
+            self.header: Sequence[str] = self._file.schema_arrow.names
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise self._unreadable(error) from None
-        self.header: Sequence[str] = self._file.schema_arrow.names
         self.size = self._file.metadata.num_rows
         self.done = 0
         self._names: list[str] = []
@@ -149,6 +151,7 @@ class ParquetSource:
         pa = pyarrow()
         try:
             for batch in self._file.iter_batches(8192, row_groups=groups, columns=self._names, use_threads=False):
+                batch.validate(full=True)  # texts are UTF-8
                 if skip < len(batch):
                     yield pa.Table.from_batches([batch.slice(skip)])
                 skip = max(0, skip - len(batch))

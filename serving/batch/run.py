@@ -40,6 +40,8 @@ class Run:
                 self._inputs = Inputs(self._served.contract, source, self._options.layout)
             except InvalidInput as error:
                 raise InvalidInput(f"{self._options.file}: {error.message}", field=error.field) from None
+            if self._id(source) in self._answers.outline:
+                raise InvalidInput.cell(self._id(source), "a column named as one of the answers", "another --id")
             self._histories = Histories(self._inputs, self._options.layout)
             state = State(plan(self._options, self._served, source, seen), source.position)
             partial = stack.enter_context(Partial(self._options.out))

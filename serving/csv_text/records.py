@@ -144,7 +144,8 @@ class RecordReader:
 
     def _header(self) -> list[str]:
         """The cells of the first record; none in a file without one."""
-        self._read()
+        while self._end < len(BOM) and not self._last:
+            self._read()  # a pipe gives as little as it likes
         if self._buffer[: self._end].tobytes().startswith(BOM):
             self._begin, self.place = len(BOM), Place(len(BOM))
         cut = self._cut(1, np.empty(0, np.int64))

@@ -6,10 +6,13 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
+from serving.batch import inputs
 from tests.integration.commands import epm
+from tests.support.models import INPUTS
 
 pytestmark = pytest.mark.integration
 
@@ -155,6 +158,48 @@ def test_a_file_that_cannot_be_read_is_one_sentence(content, said, score, tmp_pa
     assert len(done.stderr.splitlines()) <= 2
     assert [word for word in said if word not in done.stderr] == [], done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_columns_without_a_name_are_left_alone(score):
+    plain = score(GOOD)[1]
+    done, text = score("".join(f"{line},,\n" for line in GOOD.splitlines()), "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert text == plain
+
+
+def test_a_first_line_that_is_no_header_is_not_shown(score):
+    done, _ = score("\n".join(GOOD.splitlines()[1:]))
+    assert done.returncode == 1
+    assert "no column of small" in done.stderr
+    assert "E2" not in done.stderr
+    assert "张三" not in done.stderr
+
+
+def test_the_input_is_not_replaced_by_the_list_of_rejected_rows(score, tmp_path):
+    for options in (("--skip-bad", "--overwrite"), ("--overwrite",)):
+        done, text = score(GOOD, *options, name="out.csv.rejected.csv")
+        assert (done.returncode, text) == (2, None)
+        assert (tmp_path / "out.csv.rejected.csv").read_text("utf-8") == GOOD
+
+
+def test_a_folder_is_no_output_from_the_start(score, tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    for out in (tmp_path / "folder.csv", "/", "."):
+        done, _ = score(GOOD, "--out", out, "--out-format", "csv", "--overwrite")
+        assert done.returncode == 2, done.stderr
+        assert "folder" in done.stderr
+
+
+def test_long_texts_are_read_and_not_remembered():
+    department = INPUTS[3]
+    unknown = len(department.categories)
+    tracemalloc.start()
+    try:
+        read = inputs._remembering(department)
+        assert [read(f"{number:0100000}") for number in range(200)] == [unknown] * 200
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_without_rows_gives_a_header(score):

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import decimal
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from serving.batch.parquet_source import ArrowLines
 from tests.integration.commands import epm
 
 pytestmark = pytest.mark.integration
@@ -86,6 +88,32 @@ def test_row_numbers_stand_in_for_ids(score, tmp_path):
     assert score(TABLES["plain"], "--id", "").returncode == 0
     rows = list(csv.reader((tmp_path / "out.csv").open(encoding="utf-8")))
     assert [row[0] for row in rows] == ["row", "1", "2", "3", "4", "5"]
+
+
+def test_decimals_are_read_to_the_nearest_number_as_in_csv():
+    cells = [decimal.Decimal(cell) for cell in ("-6393187.3", "97305.3", "0.3", "-0.1")]
+    lines = ArrowLines(pa.table({"x": pa.array([*cells, None], pa.decimal128(9, 1))}), 1, True)
+    values, wrong = lines.numbers("x")
+    np.testing.assert_array_equal(values, [*map(float, cells), np.nan])
+    assert not wrong.size
+
+
+@pytest.mark.parametrize("name", ["employee", "department"])
+def test_texts_that_are_not_utf_8_are_one_sentence(name, score, tmp_path):
+    texts = pa.array([b"nobody\xff", b"b", b"c", b"d", b"e"])
+    broken = pa.StringArray.from_buffers(5, *texts.buffers()[1:])
+    done = score({"employee": IDS, **TABLES["plain"], name: broken})
+    assert done.returncode == 1
+    assert "cannot be read as Parquet" in done.stderr
+    assert "nobody" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ids_are_not_lost_in_a_column_of_answers(score, tmp_path):
+    done = score({"grade": IDS, **TABLES["plain"]}, "--id", "grade", out="out.parquet")
+    assert done.returncode == 1
+    assert "grade" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,17 @@ def test_records_longer_than_a_block_are_read_and_the_place_after_each_is_right(
     again.go_to(place)
     assert place.line == 7
     assert again.look(2).cells.texts("x") == reader.look(2).cells.texts("x") == ["3", "4"]
+
+
+class Trickle(io.BytesIO):
+    """A pipe that gives one byte at a time."""
+
+    def readinto(self, room):
+        return super().readinto(memoryview(room)[:1])
+
+
+def test_a_byte_order_mark_that_comes_in_pieces_is_no_part_of_the_header():
+    reader = RecordReader(Trickle(b"\xef\xbb\xbfx,y\n1,2\n"), "file")
+    assert reader.header == ["x", "y"]
+    reader.want(["x"])
+    assert reader.look(5).cells.texts("x") == ["1"]
