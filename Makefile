@@ -38,8 +38,9 @@ run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRP
 	echo; echo "serving gRPC on $${grpc#grpc=}, HTTP on $${http#http=}; Ctrl-C ends it"; wait $$gateway
 
 .PHONY: test
-test: .venv/.test system-packages lint  ## lint, then all tests but those marked slow
+test: .venv/.test system-packages lint  ## lint, all tests but those marked slow, the ratios of `make gate`
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m loadtest.gate
 
 .PHONY: test-slow
 test-slow: .venv/.test system-packages  ## the tests marked slow
@@ -99,7 +100,8 @@ build/bench-envs/%/.ready: requirements/bench/%.txt .venv/.bootstrap
 	@touch $@
 
 .PHONY: bench-envs
-bench-envs: .venv/.test $(PEERS:%=build/bench-envs/%/.ready)  ## install the servers that `make bench` compares with
+bench-envs: .venv/.test system-packages  ## install the servers that `make bench` compares with; one that cannot be is left out
+	-@$(MAKE) --no-print-directory -k $(PEERS:%=build/bench-envs/%/.ready)
 
 .PHONY: bench
 bench: bench-envs  ## this gateway beside Triton, MLServer, KServe and an echo, kernels, batch scoring; write docs/performance.md

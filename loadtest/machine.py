@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+MADE = (":!docs", ":!loadtest/results", ":!README.md")
+"""What studies write themselves: it does not make the tree another one."""
 LIBRARIES = ("grpcio", "protobuf", "uvloop", "numpy", "numba", "onnxruntime", "hpack")
 
 
@@ -47,7 +49,9 @@ def _commit() -> str:
     """The commit, marked when the tree differs from it; `unknown` outside a repository or before the first commit."""
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", ".", *MADE], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + (" with changes" if changed.stdout.strip() else "")

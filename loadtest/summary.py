@@ -10,7 +10,7 @@ from typing import Any
 
 from loadtest.batch.page import rates, values
 from loadtest.bench.lines import Line, measured, median, sizes, starts
-from loadtest.bench.rounds import EQUAL_RATE
+from loadtest.bench.rounds import CLOSED, EQUAL_RATE
 from loadtest.study import RESULTS
 
 BEGIN, END = "<!-- performance: written by `python -m loadtest.summary` -->", "<!-- end of performance -->"
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         bench, batch = (json.loads((options.results / f"{name}.json").read_text("utf-8")) for name in NAMES)
         text = options.readme.read_text("utf-8")
         options.readme.write_text(replaced(text, [*told(bench), scored(batch)]), "utf-8")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         print(f"summary: {error}", file=sys.stderr)
         return 1
     print(options.readme)
@@ -60,7 +60,7 @@ def told(figures: Figures) -> Iterator[str]:
     yield f"- MiB under load, seconds to the first answer: {', '.join(_needs(figures))}."
 
 
-def _all(figures: Figures, what: str, form: str, kind: str = "closed", factor: float = 1) -> str:
+def _all(figures: Figures, what: str, form: str, kind: str = CLOSED, factor: float = 1) -> str:
     def medians(line: Line) -> str:
         return " / ".join(format(median(figures, line, rows, what, kind) * factor, form) for rows in sizes(figures))
 
@@ -74,7 +74,7 @@ def _shown(figures: Figures) -> Iterator[Line]:
 
 def _needs(figures: Figures) -> Iterator[str]:
     for line in _shown(figures):
-        memory, seconds = (max(starts(figures, line.server, what)) for what in ("loaded_mib", "seconds"))
+        memory, seconds = (statistics.median(starts(figures, line.server, what)) for what in ("loaded_mib", "seconds"))
         yield f"{_name(line)} {memory:,.0f}, {seconds:.1f}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from loadtest.bench.rounds import SINGLE_SECONDS
 from loadtest.text import wrapped
 
 Figures = dict[str, Any]
@@ -45,7 +46,8 @@ def all_other(figures: Figures) -> Iterator[str]:
         f"Gateway and load generator: Python {machine['python']}, {versions}; commit {machine['commit']}.",
         f"Model: {known['model']}. Caches off. {known['distinct_bodies']:,} distinct bodies of each kind.",
         f"Rounds: {known['rounds']}, in each of which every server is started anew, another one first each time; "
-        f"{known['seconds']:g} s a run (at most 2 s with one call at a time), after a warm-up that is not counted.",
+        f"{known['seconds']:g} s a run (at most {SINGLE_SECONDS:g} s with one call at a time), after a warm-up that is "
+        "not counted.",
         _checks(figures),
     )
     yield "\n".join(wrapped(f"- {item}") for item in items)

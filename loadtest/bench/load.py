@@ -100,7 +100,8 @@ def put_load(running: Running, work: Work, seconds: float, streams: int = 8, rat
 def _settled(running: Running) -> int | None:
     """The server's count when it has stopped moving: the last calls of what was before may not be in it at once."""
     count = running.handled()
-    while count is not None:
+    until = time.monotonic() + 2
+    while count is not None and time.monotonic() < until:
         time.sleep(0.05)
         earlier, count = count, running.handled()
         if earlier == count:

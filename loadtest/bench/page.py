@@ -76,7 +76,7 @@ def _verdict(figures: Figures) -> Iterator[str]:
     if found:
         yield wrapped(
             "How many times better the gateway is, asked with the same bytes: median of rounds (smallest..largest).",
-            "Above 1 it is ahead, below 1 behind, and level where the rounds do not agree on which.",
+            "Ahead or behind is what every round says by 3 % or more, level everything else.",
         )
         heads = ("against", "rows a call", *(measure.name for measure in verdict.MEASURES))
         yield table(
@@ -113,8 +113,8 @@ def _equal_rate(figures: Figures) -> Iterator[str]:
     rates = " and ".join(f"{rate:,.0f} calls/s of {_rows(int(rows))}" for rows, rate in _rates(figures))
     yield "## Latency at the same rate for all"
     yield wrapped(
-        f"At {rates}: about half of what the slowest server reached in a closed loop. A latency counts from",
-        "when the call was due, so waiting is part of it.",
+        f"At {rates}: about half of what the slowest server reached in a closed loop, evenly spaced. A latency",
+        "counts from when the call was due, so waiting is part of it.",
     )
     columns: tuple[Column, ...] = (
         ("p50 ms", "p50_us", ".2f", 1e-3),
@@ -160,9 +160,9 @@ def _memory(figures: Figures) -> Iterator[str]:
     yield "## Memory and start"
     cold = figures["cold_start_seconds"]
     yield wrapped(
-        "Memory is the proportional set size (PSS) of the whole process tree: after the first answer, and the largest",
-        "seen after any run. Start is from the start of the process to the first right prediction, imports from a warm",
-        "page cache.",
+        "Memory is what is resident of the whole process tree, with each file that it maps counted once: after the",
+        "first answer, and the largest seen after any run. Start is from the start of the process to the first right",
+        "prediction, imports from a warm page cache.",
         ""
         if cold is None
         else f"A gateway that has no compiled kernels on disk yet took {cold:.1f} s once; after that",

@@ -211,13 +211,14 @@ class Running:
         """End all its processes, by their ids."""
         with ExitStack() as last:
             last.callback(self._launch.clean)
+            last.callback(self.tree.end, 0)  # whatever happens meanwhile
             until = time.monotonic() + PATIENCE_TO_STOP
             self._process.terminate()
             while self._process.poll() is None and time.monotonic() < until:
                 self.tree.pids()  # those it starts while it ends belong to it as well
                 time.sleep(0.02)
             self.tree.end(0)
-            self._process.wait()
+            self._process.wait(PATIENCE_TO_STOP)
 
     def _wait(self, probe: Probe, address: str, until: float) -> None:
         while not probe(address):

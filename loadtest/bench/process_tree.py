@@ -5,15 +5,19 @@ Many servers answer from children of the process that was started. What counts i
 
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 _KIB = 1024
+_PATIENCE_TO_DIE = 10.0
+_SHARED_MEMORY = re.compile(r" /(dev/(shm|zero)|memfd:|SYSV)")
+"""Files that are memory, and that nobody outside a tree has."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,12 @@ class Usage:
     """Of all processes of a tree together.
 
     cpu_seconds: since their start, all threads, with children that have ended and were waited for; in steps of 1/100 s.
-    pss_mib: resident memory, a page that several processes share counted once in all (proportional set size), in MiB.
+    memory_mib: resident memory in MiB: what is their own, and each file that is mapped counted once, whoever else maps
+    it. (The proportional set size would divide a library by everybody who has it, the load generator too.)
     """
 
     cpu_seconds: float
-    pss_mib: float
+    memory_mib: float
     processes: int
 
 
@@ -62,7 +67,7 @@ class ProcessTree:
         if not alive:
             raise ProcessLookupError(f"process {self.root} and all that it had started have ended")
         ticks = sum(stat.ticks for stat in members)
-        return Usage(ticks / _TICK, sum(_pss_bytes(stat.pid) for stat in alive) / (1 << 20), len(alive))
+        return Usage(ticks / _TICK, _resident_bytes(stat.pid for stat in alive) / (1 << 20), len(alive))
 
     def cpu_seconds(self) -> float:
         """As in `usage`, without the memory, which takes longer to read. 0 when no process is left."""
@@ -79,7 +84,8 @@ class ProcessTree:
         until = time.monotonic() + patience
         while self.root in (left := self.pids()) and time.monotonic() < until:
             time.sleep(0.02)
-        while left := self.pids():
+        until = time.monotonic() + _PATIENCE_TO_DIE
+        while (left := self.pids()) and time.monotonic() < until:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -109,10 +115,31 @@ def _all_stats() -> Iterator[_Stat]:
         yield _Stat(int(entry), int(fields[1]), int(fields[3]), int(fields[19]), ticks, fields[0] in "ZX")
 
 
-def _pss_bytes(pid: int) -> int:
-    """0 for a process that has ended meanwhile."""
+def _resident_bytes(pids: Iterable[int]) -> int:
+    """Of processes together. Source: proc(5), smaps: what has no file by its proportional size, files by their pages.
+
+    Pages of a file that a process has written to are its own (`Anonymous`).
+    """
+    own, files = 0, dict[tuple[str, ...], int]()
+    for pid in pids:
+        file, resident = None, 0
+        for line in _lines(_PROC / str(pid) / "smaps"):
+            name, *fields = line.split()
+            if not name.endswith(":"):
+                file = None if fields[3] == "0" or _SHARED_MEMORY.search(line) else tuple(fields[1:4])
+            elif name == "Pss:" and file is None:
+                own += int(fields[0])
+            elif name == "Rss:":
+                resident = int(fields[0])
+            elif name == "Anonymous:" and file is not None:
+                own += int(fields[0])
+                files[file] = max(files.get(file, 0), resident - int(fields[0]))
+    return (own + sum(files.values())) * _KIB
+
+
+def _lines(file: Path) -> list[str]:
+    """Nothing for a process that has ended meanwhile."""
     try:
-        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+        return file.read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return sum(int(line.split()[1]) * _KIB for line in lines if line.startswith("Pss:"))
+        return []

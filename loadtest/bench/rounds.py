@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+from google.protobuf.message import DecodeError
 
 from loadtest import servers
 from loadtest.answers import WrongAnswerError
@@ -18,7 +21,7 @@ from loadtest.h2.client import LoadError
 from loadtest.measure import MeasurementError
 from loadtest.servers import ServerError
 
-FAILURES = (MeasurementError, WrongAnswerError, LoadError, ServerError, OSError)
+FAILURES = (MeasurementError, WrongAnswerError, LoadError, ServerError, OSError, ValueError, HTTPException, DecodeError)
 """What leaves one peer out of the tables; the others go on."""
 OURS = "gateway"
 """The peer whose failure is ours, and ends everything."""
@@ -96,6 +99,7 @@ class Contest:
         rates: dict[int, float] = {}
         with self._left_out_if_it_fails(peer), self._started(peer) as running:
             for work in self._works(peer):
+                put_load(running, work, min(0.5, self._effort.seconds), self._effort.streams)
                 figures = put_load(running, work, min(1.0, self._effort.seconds), self._effort.streams)
                 _tell(peer, work, "trial", figures.calls_per_second, peer.setup)
                 if work.wire.predicts:
@@ -115,7 +119,7 @@ class Contest:
                 put_load(running, work, min(0.5, self._effort.seconds), self._effort.streams)
                 for kind, load in self._kinds(work):
                     figures = put_load(running, work, **load)
-                    most = max(most, running.usage(), key=lambda usage: usage.pss_mib)
+                    most = max(most, running.usage(), key=lambda usage: usage.memory_mib)
                     _tell(peer, work, kind, figures.calls_per_second, f"{figures.cpu_us_per_call:.0f} us CPU a call")
                     where = {"server": peer.name, "wire": work.wire.name, "rows": work.rows, "kind": kind}
                     runs.append(where | {"round": number} | figures.as_dict())
@@ -124,8 +128,8 @@ class Contest:
                     "server": peer.name,
                     "round": number,
                     "seconds": running.seconds,
-                    "idle_mib": idle.pss_mib,
-                    "loaded_mib": most.pss_mib,
+                    "idle_mib": idle.memory_mib,
+                    "loaded_mib": most.memory_mib,
                     "processes": most.processes,
                     "pinned": running.pinned,
                 }
@@ -138,7 +142,7 @@ class Contest:
         yield CLOSED, {"seconds": seconds, "streams": streams}
         yield EQUAL_RATE, {"seconds": seconds, "streams": RATE_STREAMS, "rate": self.rates[work.rows]}
         if work.rows == 1:
-            yield SINGLE, {"seconds": min(2.0, seconds), "streams": 1}
+            yield SINGLE, {"seconds": min(SINGLE_SECONDS, seconds), "streams": 1}
 
     def _works(self, peer: Peer) -> list[Work]:
         return [
@@ -175,6 +179,7 @@ class Contest:
             self.missing[peer.name] = reason
 
 
+SINGLE_SECONDS = 2.0
 RATE_STREAMS = 100
 """Calls that may be open at a time at a rate: enough that the load generator is never what holds a call back."""
 

@@ -81,14 +81,14 @@ def _visit(case: Case, environments: Path, effort: Effort, number: int) -> Itera
                 put_load(running, work, min(WARM_SECONDS, effort.seconds), effort.streams)
                 for again in range(effort.runs):
                     yield _run(case, running, work, effort, number * effort.runs + again)
-                    most = max(most, running.usage(), key=lambda usage: usage.pss_mib)
+                    most = max(most, running.usage(), key=lambda usage: usage.memory_mib)
             if case.rate:
                 yield _run(case, running, case.works[0], replace(effort, streams=RATE_STREAMS), number, case.rate)
             yield case.named | {
                 "round": number,
                 "start_seconds": running.seconds,
-                "idle_mib": idle.pss_mib,
-                "loaded_mib": most.pss_mib,
+                "idle_mib": idle.memory_mib,
+                "loaded_mib": most.memory_mib,
                 "processes": most.processes,
                 "pinned": running.pinned,
             }

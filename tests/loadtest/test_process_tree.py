@@ -70,7 +70,25 @@ def test_a_page_that_two_processes_share_is_counted_once(tree):
         time.sleep(0.01)
     used = running.usage()
     assert used.processes == 2
-    assert mib < used.pss_mib < 2 * mib
+    assert mib < used.memory_mib < 2 * mib
+
+
+def test_a_file_that_others_map_as_well_counts_in_full(tree, tmp_path):
+    file, mib = tmp_path / "library", 64
+    file.write_bytes(b"x" * (mib << 20))
+    program = (
+        "import mmap, sys, time\n"
+        f"file = open({str(file)!r}, 'rb')\nmapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)\n"
+        "sum(mapped[::4096])\nprint(flush=True)\ntime.sleep(60)"
+    )
+    outside = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    try:
+        outside.stdout.readline()
+        assert mib < tree(program).usage().memory_mib < 2 * mib
+    finally:
+        outside.kill()
+        outside.wait()
+        outside.stdout.close()
 
 
 def test_a_grandchild_stays_in_the_tree_when_its_parent_has_ended_and_is_ended_with_it(tree):

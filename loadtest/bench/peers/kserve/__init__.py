@@ -18,6 +18,7 @@ def launch(setting: Setting) -> Launch:
     return Launch(
         [setting.python, program, *options, *graphs],
         {"grpc": f"127.0.0.1:{grpc}", "http": f"127.0.0.1:{http}"},
+        variables={"KSERVE_LOGLEVEL": "WARNING"},
         handled=lambda: counted(f"http://127.0.0.1:{http}/metrics", "request_predict_seconds_count"),
     )
 
@@ -26,7 +27,7 @@ PEER = Peer(
     name="kserve",
     title="KServe",
     note="KServe's Python server with a `kserve.Model` of our own (`loadtest/bench/peers/kserve`), gRPC v2, binary "
-    "tensors. Its log line with the latencies of every request is switched off here, which favours it.",
+    "tensors, on uvloop as the others are. Its log lines for every request are switched off, which favours it.",
     launch=launch,
     wires=(TENSOR,),
     environment="kserve",

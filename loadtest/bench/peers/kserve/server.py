@@ -11,6 +11,7 @@ import grpc
 import kserve
 import onnxruntime
 import uvicorn
+import uvloop
 from kserve import InferOutput, InferRequest, InferResponse, Model, ModelServer
 from kserve.utils.numpy_codec import from_np_dtype
 
@@ -69,4 +70,5 @@ if __name__ == "__main__":
     parser.add_argument("graphs", nargs="+", metavar="NAME=FILE")
     graphs = dict(graph.split("=", 1) for graph in parser.parse_args().graphs)
     listen_on_loopback_only()
+    uvloop.install()
     ModelServer().start([OnnxModel(name, graph) for name, graph in graphs.items()])

@@ -46,8 +46,9 @@ PARALLEL = Peer(
     name="mlserver",
     title="MLServer",
     note="MLServer with a custom `MLModel` (`loadtest/bench/peers/mlserver`), gRPC V2, metrics on, `debug` (a log line "
-    "for every call) off. By default it hands calls to one worker process, with `parallel_workers` 0 it answers them "
-    "itself: both were tried before anything was measured, and the one with more requests/s at one row was taken.",
+    "for every call) off, adaptive batching off, which is its default. By default it hands calls to one worker "
+    "process, with `parallel_workers` 0 it answers them itself: both are tried before anything is measured, and the "
+    "one with more requests/s at one row is taken.",
     launch=partial(launch, parallel_workers=1),
     wires=(TENSOR,),
     environment="mlserver",
