@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from loadtest.h2.client import loopback
+
 _TICK = os.sysconf("SC_CLK_TCK")
 CLIENT_CPU, SERVER_CPU = 0, 1
 PATIENCE_TO_STOP = 20.0
-_HANDLED = "epm_request_duration_seconds"
 """Seconds between SIGTERM and SIGKILL."""
+_HANDLED = "epm_request_duration_seconds"
 
 
 class ServerError(Exception):
@@ -33,18 +35,20 @@ class Server:
     """A server process, ready when the object exists; use it in `with`.
 
     command: prints a line that begins `ready grpc=HOST:PORT`. cpu: the processor it is held to, None for any.
-    Raises ServerError when the line does not come within `patience` seconds.
+    Raises ServerError when the line does not come within `patience` seconds, or says no address.
     """
 
     def __init__(self, command: list[str], cpu: int | None = None, patience: float = 120.0) -> None:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.pinned = cpu is not None and pin(cpu, self.pid)
         try:
+            self.pinned = cpu is not None and pin(cpu, self.pid)
             ready = _ready_line(self._process, patience)
+            fields = dict(word.partition("=")[::2] for word in ready.split() if "=" in word)
+            if not fields.get("grpc"):
+                raise ServerError(f"{command!r} said {ready.strip()!r}, expected `ready grpc=HOST:PORT`")
         except BaseException:
             self.stop()
             raise
-        fields = dict(word.partition("=")[::2] for word in ready.split() if "=" in word)
         self.address = fields["grpc"]
         self.http = fields.get("http", "")
 
@@ -65,8 +69,7 @@ class Server:
         """Seconds spent in handlers and the calls they answered, by the gateway's own metrics; None elsewhere."""
         if not self.http:
             return None
-        with urllib.request.urlopen(f"http://{self.http}/metrics", timeout=10) as response:
-            samples = [line.rpartition(" ")[::2] for line in response.read().decode().splitlines()]
+        samples = [line.rpartition(" ")[::2] for line in read_metrics(self.http).splitlines()]
         seconds = sum(float(value) for name, value in samples if name.startswith(f"{_HANDLED}_sum"))
         return seconds, int(sum(float(value) for name, value in samples if name.startswith(f"{_HANDLED}_count")))
 
@@ -105,6 +108,17 @@ def echo(cpu: int | None = None) -> Server:
 def canned(cpu: int | None = None) -> Server:
     """The server that does nothing, for the ceiling of the load generator."""
     return Server([sys.executable, "-m", "loadtest.canned_server"], cpu)
+
+
+def read_metrics(http: str) -> str:
+    """The metrics of the server of this machine whose HTTP is at HOST:PORT, asked without any proxy.
+
+    Raises LoadError for another machine, OSError, ValueError.
+    """
+    loopback(http)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(f"http://{http}/metrics", timeout=10) as response:
+        return response.read().decode()
 
 
 def pin(cpu: int, pid: int = 0) -> bool:

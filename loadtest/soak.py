@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from loadtest import servers
@@ -32,8 +33,10 @@ SEED = 20_260_401
 LOWEST = 50.0
 """Calls a second with which the search begins."""
 SEARCH_TURN, SOAK_TURN = 0, 1024
-"""Of `Mix.vary`: the new rows of the soak are not those of the search."""
+"""Of `Mix.vary`: the new rows of the soak are not those of the search, nor those of a step those of another."""
 CACHE = "auto"
+LEAST_MINUTES = 3.0
+"""Fewer have no first and last minute that are apart."""
 
 
 def measure(options: argparse.Namespace) -> Figures:
@@ -78,20 +81,16 @@ def _search(
     gateway: servers.Server, mixed: Mix, lengths: dict[str, float], options: argparse.Namespace
 ) -> search.Found:
     """The capacity of the mix, on the gateway that is then soaked."""
-    target = Target(
-        gateway.address,
-        gateway.http,
-        mixed.recording,
-        p99_ms=options.p99_ms,
-        vary=mixed.vary(SEARCH_TURN),
-        server=gateway,
-    )
+    target = Target(gateway.address, gateway.http, mixed.recording, p99_ms=options.p99_ms, server=gateway)
     seeds = iter(range(1, 10_000))
+    turns = mix.Turns(mixed, SEARCH_TURN, SOAK_TURN)
+    warmup = min(0.5, lengths["step"] / 2)
 
     def at(rate: float, phase: str) -> Step:
         seconds = lengths["step"] if options.quick else long_enough(lengths["step"], options.p99_ms, rate)
         seconds *= 3 if phase == "confirm" else 1
-        return put(target, schedule.constant(rate, seconds), min(0.5, lengths["step"] / 2), next(seeds))
+        fresh = replace(target, vary=turns.fresh(rate * (warmup + seconds)))
+        return put(fresh, schedule.constant(rate, seconds), warmup, next(seeds))
 
     at(LOWEST, "rise")  # wakes the server up
     return search.highest(at, LOWEST, 0.3 if options.quick else 0.03, options.most)
@@ -164,6 +163,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--p99-ms", type=float, default=10.0, help="bound of the capacity (default %(default)g)")
     parser.add_argument("--most", type=float, default=50_000.0, help="calls a second that the search never exceeds")
     options = parser.parse_args(arguments)
+    if not options.quick and not options.minutes >= LEAST_MINUTES:
+        parser.error(f"--minutes: got {options.minutes:g}, expected {LEAST_MINUTES:g} or more")
     failed = STUDY.run(parser, arguments)
     if failed:
         return failed

@@ -62,7 +62,7 @@ class Study:
         base = QUICK if options.quick else Path()
         options.out = options.out or base / self.page
         options.results = options.results or base / RESULTS / f"{self.name}.json"
-        signal.signal(signal.SIGTERM, _end)
+        end_on_signals()
         try:
             if not options.report:
                 figures = self.measure(options)
@@ -85,6 +85,15 @@ class Study:
         }
 
 
+def end_on_signals() -> None:
+    """From now on SIGTERM and SIGHUP end the program so that its `with` blocks are left in order, servers stopped.
+
+    What `nohup` made deaf to SIGHUP stays so.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _end)
+
+
 def _end(number: int, _: object) -> None:
-    """A study that is told to end takes the servers it has started with it: their `with` blocks are left in order."""
     raise SystemExit(128 + number)

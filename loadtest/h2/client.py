@@ -27,7 +27,7 @@ from loadtest.h2 import frames
 from loadtest.h2.connection import OK, Call, Connection, ConnectionFailed
 from loadtest.h2.load import NOT_BEGUN, UNANSWERED, Load, LoadError, Result, schedule
 
-__all__ = ["NOT_BEGUN", "OK", "UNANSWERED", "Load", "LoadError", "Result", "drive", "run"]
+__all__ = ["NOT_BEGUN", "OK", "UNANSWERED", "Load", "LoadError", "Result", "drive", "loopback", "run"]
 
 _CHUNK = 1 << 18
 _SECOND = 1_000_000_000
@@ -53,7 +53,7 @@ class _Link:
 
     def __init__(self, address: str, grace: float, connection: Any, epoll: "select.epoll") -> None:
         try:
-            self.socket = socket.create_connection(_loopback(address), timeout=grace)
+            self.socket = socket.create_connection(loopback(address), timeout=grace)
         except OSError as error:
             raise LoadError(f"{address}: {error}") from error
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -277,12 +277,12 @@ def _open_calls(connection: Any) -> int:
     return len(connection.calls)
 
 
-def _loopback(address: str) -> tuple[str, int]:
+def loopback(address: str) -> tuple[str, int]:
     """HOST:PORT -> what a socket takes. Raises LoadError for any other machine than this one."""
     host, _, port = address.rpartition(":")
     host = "127.0.0.1" if host == "localhost" else host.strip("[]")
     try:
-        if ipaddress.ip_address(host).is_loopback:
+        if ipaddress.ip_address(host).is_loopback and 0 < int(port) < 65536:
             return host, int(port)
     except ValueError:
         pass

@@ -68,14 +68,14 @@ def _put(options: argparse.Namespace) -> int:
 
 
 def _tell(result: Result) -> None:
-    """A line for each second in which calls were due."""
-    print(f"{'second':>7} {'due':>7} {'not OK':>7} {'p50 ms':>8} {'p99 ms':>8}")
+    """A line for each second: of the calls that were due in it, those that were answered."""
+    print(f"{'second':>7} {'answered':>8} {'not OK':>7} {'p50 ms':>8} {'p99 ms':>8}")
     seconds = result.due_ns // 1_000_000_000
     for second in np.unique(seconds):
         mine = seconds == second
         p50, p99 = np.percentile(result.latencies_ns[mine], (50, 99)) / 1e6
         failed = np.count_nonzero(result.codes[mine] != OK)
-        print(f"{second:>7} {np.count_nonzero(mine):>7} {failed:>7} {p50:>8.2f} {p99:>8.2f}")
+        print(f"{second:>7} {np.count_nonzero(mine):>8} {failed:>7} {p50:>8.2f} {p99:>8.2f}")
     print(f"grpc-status {dict(result.statuses)}, without status {dict(result.errors)}")
 
 

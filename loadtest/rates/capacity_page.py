@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.rates import capacity_picture
+from loadtest.rates.step import ENOUGH
 from loadtest.text import table, wrapped
 
 TITLES = {"tensorflow_serving": "TF Serving Predict", "kserve_v2": "KServe v2 ModelInfer", "epm_v1": "epm.v1 Predict"}
@@ -122,12 +123,12 @@ def _reading(figures: Figures) -> Iterator[str]:
     repeated = sum(len(found["trials"]) for found in figures["capacities"])
     yield "## How to read it\n"
     yield wrapped(
-        "A rate is held when every call was answered with OK, p99 is within the bound, and at least 98 % of the rate",
-        f"was reached. The search doubles the rate until it is not held, halves the gap to {about['precision']:.0%},",
-        f"and confirms with a run {about['confirmation']:g} times as long; where that one fails the rate is lowered by",
-        f"{about['precision']:.0%}, by more each time, and tried again. While searching, a step that fails is tried",
-        "once more, since one moment in which the machine did something else breaks p99 at any rate:",
-        f"{repeated} steps in all.",
+        "A rate is held when every call was answered with OK, p99 is within the bound, and at least",
+        f"{ENOUGH:.0%} of the rate was reached. The search doubles the rate until it is not held, halves the gap to",
+        f"{about['precision']:.0%}, and confirms with a run {about['confirmation']:g} times as long; where that one",
+        f"fails the rate is lowered by {about['precision']:.0%}, by more each time, and tried again. While searching,",
+        "a step that fails is tried once more, since one moment in which the machine did something else breaks p99 at",
+        f"any rate: {repeated} steps in all.",
     )
     yield "\n" + wrapped(
         "Rates travel to no other machine; the shape of the curve does: how much of its capacity a server can be given",

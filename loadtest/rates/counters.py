@@ -2,14 +2,13 @@
 
 import re
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 
 import grpc
 
 from loadtest.h2.client import UNANSWERED, Result
 from loadtest.measure import MeasurementError
+from loadtest.servers import read_metrics
 
 _SAMPLE = re.compile(r'^epm_requests_total\{.*?status="(?P<status>\w+)".*?\} (?P<value>\S+)$', re.MULTILINE)
 _ROWS = re.compile(r"^(?P<name>epm_cache_\w+)(?:\{(?P<labels>.*?)\})? (?P<value>\S+)$", re.MULTILINE)
@@ -22,11 +21,10 @@ Counts = Counter[str]
 
 
 def text(http: str) -> str:
-    """The metrics of the gateway whose HTTP is at HOST:PORT. Raises MeasurementError."""
+    """The metrics of the gateway of this machine whose HTTP is at HOST:PORT. Raises MeasurementError, LoadError."""
     try:
-        with urllib.request.urlopen(f"http://{http}/metrics", timeout=10) as response:
-            return response.read().decode()
-    except (OSError, ValueError, urllib.error.URLError) as error:
+        return read_metrics(http)
+    except (OSError, ValueError) as error:
         raise MeasurementError(f"http://{http}/metrics: {error}, expected the metrics of a gateway") from error
 
 

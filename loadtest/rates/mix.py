@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.bodies import PROTOCOLS
+from loadtest.measure import MeasurementError
 from loadtest.published import newest_version
 from loadtest.rates.recorded import Recording
 from serving.contract import Contract, HistoryInput, NumberInput
@@ -118,6 +119,21 @@ class Mix:
     def new_share(self) -> float:
         """The share of calls that have a row never sent before."""
         return sum(place >= 0 for place in self.places) / len(self.places) / 2
+
+
+class Turns:
+    """Turns `first` to before `end` of `Mix.vary`, each handed out once: what is sent first has never-sent rows."""
+
+    def __init__(self, mix: Mix, first: int, end: int) -> None:
+        self._mix, self._next, self._end = mix, first, end
+
+    def fresh(self, calls: float) -> Callable[[int, bytes], bytes]:
+        """For a load of `calls` on average, as a Poisson process too. Raises MeasurementError when none are left."""
+        first = self._next
+        self._next += 2 + int(1.2 * calls / len(self._mix.places))
+        if self._next > self._end:
+            raise MeasurementError(f"{calls:.0f} calls more need turns {first} to {self._next}, there are {self._end}")
+        return self._mix.vary(first)
 
 
 def make(model_repo: Path, of_each: int, seed: int) -> Mix:

@@ -103,8 +103,8 @@ def _reading(figures: Figures) -> Iterator[str]:
     yield wrapped(
         "Memory is what /proc says is resident: it has the interpreter, compiled kernels, models and the table of kept",
         "predictions in it, whose size is bounded and which is resident where it was written to. An interval that",
-        "includes 0 shows only as much as it is narrow, so its width is a verdict of its own. The first minute is the",
-        f"one after {_time(about['warmup'])} of warm-up; p99 is to a hundredth, of histograms.",
+        "includes 0 shows only as much as it is narrow, so the most it leaves open is a verdict of its own. The first",
+        f"minute is the one after {_time(about['warmup'])} of warm-up; p99 is to a hundredth, of histograms.",
     )
 
 

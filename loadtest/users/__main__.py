@@ -5,7 +5,6 @@ Exit status: 0 all thresholds kept, 1 not, or what went wrong on standard error,
 """
 
 import argparse
-import ipaddress
 import shlex
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtest import servers
-from loadtest.study import EXPECTED
+from loadtest.h2.client import LoadError, loopback
+from loadtest.study import EXPECTED, end_on_signals
 from loadtest.users.figures import read
 from loadtest.users.kinds import KINDS
 from loadtest.users.options import add_common, plan_of, thresholds_as_arguments, thresholds_of
@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             _check_loopback(options.target)
     except ValueError as error:
         parser.error(str(error))
+    end_on_signals()
     try:
         return _measure(options, plan, calibration)
     except (*EXPECTED, subprocess.TimeoutExpired) as error:
@@ -134,13 +135,11 @@ def _locust(options: argparse.Namespace, name: str, address: str, shape: str, pl
 
 def _check_loopback(target: str) -> None:
     """Raises ValueError: nobody puts a load on another machine by a slip of the keyboard."""
-    host, _, port = target.rpartition(":")
     try:
-        loopback = host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(f"--target: got {target}, expected an address of this machine as in 127.0.0.1:8500")
+        loopback(target)
+    except LoadError:
+        expected = "an address of this machine as in 127.0.0.1:8500"
+        raise ValueError(f"--target: got {target}, expected {expected}") from None
 
 
 if __name__ == "__main__":

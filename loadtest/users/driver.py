@@ -12,13 +12,18 @@ grpc_gevent.init_gevent()  # before any channel
 
 import grpc  # noqa: E402
 
+from loadtest.h2.client import loopback  # noqa: E402
 from loadtest.users.checks import check, check_echo  # noqa: E402
 from loadtest.users.failures import CallFailedError, name_of  # noqa: E402
 from loadtest.users.kinds import KINDS, Kind  # noqa: E402
 from loadtest.users.work import calls_of  # noqa: E402
 
 REQUEST_TYPE = "gRPC"
-OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+OWN_CONNECTION = [
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),  # the load goes where it is sent, whatever http_proxy says
+]
 APART = 37
 """How far from each other users begin among the bodies, so that two of them seldom send the same."""
 
@@ -38,7 +43,8 @@ class GatewayUser(locust.User):
         cls.wait_time = locust.between(*cls.kind.think)
 
     def on_start(self) -> None:
-        """A connection of its own, and a place among the bodies."""
+        """A connection of its own, and a place among the bodies. Raises LoadError for a host that is no loopback."""
+        loopback(self.host)
         options = self.environment.parsed_options
         self._calls = calls_of(self.kind, Path(options.model_repo))
         self._echo = options.echo

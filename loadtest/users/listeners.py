@@ -12,6 +12,7 @@ from locust import stats
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
+from loadtest.h2.client import LoadError, loopback
 from loadtest.measure import MeasurementError
 from loadtest.users.figures import KindFigures, RunFigures, read, round_ms
 from loadtest.users.kinds import KINDS
@@ -87,12 +88,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _begin(environment: Environment, **_: object) -> None:
     try:
         _prepare(environment)
-    except (ValueError, MeasurementError, EpmError) as error:  # wrong use, told in a line
+    except (ValueError, MeasurementError, LoadError, EpmError) as error:  # wrong use, told in a line
         sys.exit(f"locust: {error}")
 
 
 def _prepare(environment: Environment) -> None:
     options = environment.parsed_options
+    if environment.host:
+        loopback(environment.host)
     worker = isinstance(environment.runner, WorkerRunner)
     if options.shape is not None and not worker:
         environment.shape_class = PlannedShape(options.shape, plan_of(options))

@@ -68,6 +68,7 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path):
     for arguments, expected in (
         (("--http", "127.0.0.1:1"), "without --target"),
         (("--target", "192.0.2.1:80"), "this machine only"),
+        (("--target", "127.0.0.1:1", "--http", "192.0.2.1:80"), "192.0.2.1:80: load is put on this machine only"),
         (("--bodies", tmp_path / "none"), "No such file"),
     ):
         done = study("capacity", "--quick", *arguments, *places)
@@ -83,6 +84,7 @@ def test_recorded_bodies_are_put_on_by_hand_at_a_rising_rate(tmp_path, performan
     done = study("rates", *asked, "--http", performance.http, "--arrivals", "even", "--log-file", tmp_path / "log")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
+    assert lines[0].split()[:4] == ["second", "answered", "not", "OK"]
     assert [line.split()[:3] for line in lines[1:4]] == [["0", "30", "0"], ["1", "50", "0"], ["2", "30", "0"]]
     assert lines[4:] == ["grpc-status {0: 110}, without status {}", "the server's counters say the same"]
     assert len((tmp_path / "log").read_text().splitlines()) == 110

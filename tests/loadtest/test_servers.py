@@ -7,7 +7,7 @@ import time
 import pytest
 
 from loadtest import servers
-from loadtest.h2.client import Load, run
+from loadtest.h2.client import Load, LoadError, run
 
 pytestmark = pytest.mark.integration
 
@@ -47,6 +47,27 @@ def test_a_process_is_held_to_one_processor():
 def test_a_server_that_does_not_get_ready_is_an_error_and_leaves_no_process(code):
     with pytest.raises(servers.ServerError, match="ready"):
         servers.Server([sys.executable, "-c", code], patience=1.0)
+
+
+def test_a_server_that_is_ready_without_an_address_is_an_error_and_leaves_no_process(tmp_path):
+    code = (
+        "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\n"
+        "print('ready http=b:2', flush=True); time.sleep(60)"
+    )
+    with pytest.raises(servers.ServerError, match="said 'ready http=b:2', expected `ready grpc=HOST:PORT`"):
+        servers.Server([sys.executable, "-c", code, str(tmp_path / "pid")])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_metrics_are_read_from_this_machine_and_through_no_proxy(performance, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    assert "epm_requests_total" in servers.read_metrics(performance.http)
+    with pytest.raises(LoadError, match="this machine only"):
+        servers.read_metrics("192.0.2.1:80")
 
 
 def test_a_server_that_will_not_stop_is_killed(monkeypatch):

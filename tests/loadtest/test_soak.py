@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from loadtest import machine
-from loadtest.rates import slope, soak_page, verdicts
+from loadtest.measure import MeasurementError
+from loadtest.rates import mix, slope, soak_page, verdicts
 from loadtest.rates.memory import Sampler
+from loadtest.rates.recorded import Recording
+from loadtest.soak import main
 
 MINUTES = 10
 
@@ -114,7 +117,7 @@ def figures(growth=0.0):
         "server_cpu_share": 0.66,
         "client_grew_kib": 12.0,
         "kept_before": {entries: 10.0},
-        "kept_after": {entries: 90_000.0},
+        "kept_after": {entries: 90_000.0, 'epm_cache_evictions_total model="performance_model",version="1"': 5.0},
         "memory": [list(pair) for pair in zip(seconds.tolist(), kib.tolist(), strict=True)],
         "windows": windows,
         "memory_kib": float(kib[60:].mean()),
@@ -156,6 +159,37 @@ def test_an_interval_that_includes_everything_shows_nothing():
 
 
 @pytest.mark.unit
+@pytest.mark.parametrize(("share", "holds"), [(0.0199, True), (0.0201, False), (-0.5, True)])
+def test_a_fiftieth_of_memory_may_have_been_added_at_most(share, holds):
+    made = figures()
+    made["slope"] |= {"low": -50_000.0, "high": share * made["memory_kib"] / MINUTES}
+    assert held(made) == [True, share >= 0, holds, True]
+    assert f"grew by at most {max(share, 0) * made['memory_kib']:,.0f} KiB" in verdicts.of(made)[2]["text"]
+
+
+@pytest.mark.unit
+def test_no_two_steps_of_the_search_and_no_step_and_the_soak_send_the_same_new_row():
+    bodies = [b"\1" * 20] * 3
+    mixed = mix.Mix(Recording("three", 1, ["/a.B/C"] * 3, bodies), [2, -1, 8])
+    turns = mix.Turns(mixed, 0, 40)
+    steps = [turns.fresh(30.0) for _ in range(2)]
+    sent = [{(number % 3, step(number, bodies[0])) for number in range(36)} for step in (*steps, mixed.vary(40))]
+    new = [{(body, message) for body, message in one if message != bodies[0]} for one in sent]
+    assert [len(one) for one in new] == [12, 12, 12]
+    assert len(set.union(*new)) == 36
+    with pytest.raises(MeasurementError, match="30 calls more need turns 28 to 42, there are 40"):
+        turns.fresh(30.0)
+
+
+@pytest.mark.unit
+def test_a_soak_without_a_first_and_a_last_minute_is_refused(capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(["--minutes", "2.9"])
+    assert refused.value.code == 2
+    assert "--minutes: got 2.9, expected 3 or more" in capsys.readouterr().err
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize(("ratio", "holds"), [(1.19, True), (1.21, False), (float("nan"), False)])
 def test_p99_may_be_a_fifth_worse_at_the_end(ratio, holds):
     made = figures()
@@ -169,7 +203,7 @@ def test_the_page_says_what_the_figures_say(tmp_path):
     text = " ".join((tmp_path / "page.md").read_text().split())
     assert "10 minutes of mixed load at 300 calls/s, 70% of the capacity of this very mix (428 calls/s" in text
     assert "198,000 calls: 198,000 with grpc-status 0, 0 without one" in text
-    assert "Of two" not in text
+    assert "Of performance_model" not in text, "evictions are no entries"
     assert "Of attrition_model: 10 when the soak began and 90,000 when it ended" in text
     lines = (tmp_path / "page.md").read_text().splitlines()
     assert max(len(line) for line in lines if not line.startswith("|")) <= 120

@@ -6,20 +6,26 @@ beside these.
 
 import csv
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from loadtest.bench.process_tree import ProcessTree
+from loadtest.users.__main__ import main
 from loadtest.users.kinds import KINDS
+from loadtest.users.thresholds import Thresholds
 
 pytestmark = pytest.mark.integration
 
 WIDE = ("--p50-times", "25", "--p99-times", "200", "--calls", "0.2")
 WIDER = ("--p50-times", "100", "--p99-times", "1000", "--calls", "0.05")
-SLOW = f"{sys.executable} -m tests.support.slow_gateway 2000 --grpc-port 0 --http-port 0 --cache off"
+SLOW = f"{sys.executable} -m tests.support.slow_gateway 60 --grpc-port 0 --http-port 0 --cache off"
 LOCUSTFILE = "loadtest/locustfile.py"
 
 
@@ -33,7 +39,7 @@ def users(out, *arguments):
 
 
 def test_the_gateway_passes_and_leaves_reports(tmp_path):
-    done = users(tmp_path, "--seconds", "6", "--calibrate", "3", *WIDER)
+    done = users(tmp_path, "--seconds", "4", "--calibrate", "2", *WIDER)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS: " in done.stdout
     assert "all thresholds kept" in done.stdout
@@ -49,14 +55,15 @@ def test_the_gateway_passes_and_leaves_reports(tmp_path):
 
 
 def test_a_gateway_that_was_slowed_down_fails_and_is_told_why(tmp_path):
-    done = users(tmp_path, "PageOnEpm", "DepartmentOnTfServing", *("--gateway", SLOW), *("--seconds", "6"),
-                 *("--calibrate", "3", "--peak", "12"), *WIDE)  # fmt: skip
+    """By the default multiples; --calls is above the default, so that calls that do not come back are told as well."""
+    done = users(tmp_path, "PageOnEpm", "PageOnTfServing", *("--gateway", SLOW, "--seconds", "4", "--calibrate", "3"),
+                 *("--peak", "4", "--calls", "0.9"))  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAIL: " in done.stdout
-    for kind in ("epm.v1 Predict, 1 row", "TF Serving Predict, 64 rows"):
+    for kind in ("epm.v1 Predict, 1 row", "TF Serving Predict, 1 row"):
         (sentence,) = [line for line in done.stdout.splitlines() if line.startswith(f"  - {kind}: p50 was ")]
         assert "allowed are" in sentence
-        assert "25 times the" in sentence
+        assert f"{Thresholds().p50_times:g} times the" in sentence
         assert "of a bare echo under the same users" in sentence
     assert "calls came back, expected are at least" in done.stdout
 
@@ -64,7 +71,7 @@ def test_a_gateway_that_was_slowed_down_fails_and_is_told_why(tmp_path):
 def test_a_target_without_the_model_fails_and_is_told_the_status(small, tmp_path):
     asked = ("PageOnKServe", "DepartmentOnEpm", "NightlyStream")
     done = users(tmp_path, *asked, *("--target", small.grpc), *("--shape", "step", "--peak", "6", "--steps", "3"),
-                 *("--seconds", "4", "--calibrate", "2"), *WIDE)  # fmt: skip
+                 *("--seconds", "3", "--calibrate", "1"), *WIDE)  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     for kind in (KINDS[name].name for name in asked):
         assert any(f"- {kind}: " in line and "calls failed" in line and "NOT_FOUND)" in line
@@ -79,18 +86,26 @@ def test_a_target_without_the_model_fails_and_is_told_the_status(small, tmp_path
 
 
 def test_locust_itself_keeps_absolute_thresholds_by_its_exit_code(echo, tmp_path):
-    def run(*arguments):
-        command = (sys.executable, "-m", "locust", "-f", LOCUSTFILE, "PageOnEpm", "--headless", "-u", "2", "-t", "2s")
-        more = ("--host", echo.address, "--stop-timeout", "5", "--skip-log-setup", *arguments)
-        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=60)
+    """And calls the host it is given, whatever proxy is set, but never another machine."""
+    astray = dict.fromkeys(("http_proxy", "grpc_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
 
-    refused = run("--p99-ms", "60000")  # the echo's answers are no predictions
-    assert refused.returncode == 1
-    assert "WRONG_ANSWER" in refused.stdout
-    assert run("--failures", "1", "--p99-ms", "60000").returncode == 0
-    slow = run("--failures", "1", "--p99-ms", "0.001")
-    assert slow.returncode == 1
-    assert "allowed are 0.001 ms (--p99-ms)" in slow.stdout
+    def run(*arguments, host=echo.address):
+        command = (sys.executable, "-m", "locust", "-f", LOCUSTFILE, "PageOnEpm", "--headless", "-u", "2", "-t", "1s")
+        more = ("--host", host, "--stop-timeout", "5", "--skip-log-setup", *arguments)
+        environment = os.environ | astray | {"no_proxy": "", "NO_PROXY": "", "no_grpc_proxy": ""}
+        return subprocess.run([*command, *more], capture_output=True, text=True, timeout=60, env=environment)
+
+    broken = run("--p99-ms", "0.001")  # the echo's answers are no predictions
+    assert broken.returncode == 1
+    assert "WRONG_ANSWER" in broken.stdout
+    assert "allowed are 0.001 ms (--p99-ms)" in broken.stdout
+    kept = run("--failures", "1", "--p99-ms", "60000")
+    assert kept.returncode == 0, kept.stdout
+    assert "WRONG_ANSWER" in kept.stdout
+    assert "UNAVAILABLE" not in kept.stdout
+    elsewhere = run(host="192.0.2.1:8500")
+    assert elsewhere.returncode == 1
+    assert "192.0.2.1:8500: load is put on this machine only" in elsewhere.stderr
 
 
 def test_a_master_adds_up_what_its_workers_did(echo, tmp_path):
@@ -101,7 +116,7 @@ def test_a_master_adds_up_what_its_workers_did(echo, tmp_path):
     try:
         master = ("--master", "--headless", "--expect-workers", "1", "--expect-workers-max-wait", "30")
         where = ("--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--host", echo.address, "--echo")
-        plan = ("--shape", "ramp", "--seconds", "4", "--peak", "6", "--floor", "2", "--stop-timeout", "5")
+        plan = ("--shape", "ramp", "--seconds", "3", "--peak", "6", "--floor", "2", "--stop-timeout", "5")
         command = [*locust, *master, *where, *plan, "--figures", str(tmp_path / "figures.json")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stderr
@@ -115,7 +130,27 @@ def test_a_master_adds_up_what_its_workers_did(echo, tmp_path):
     assert figures["user_seconds"] > 0
 
 
-def test_wrong_use_is_told_in_a_line(tmp_path):
+def test_users_that_are_told_to_end_take_everything_they_started_with_them(tmp_path):
+    command = [sys.executable, "-m", "loadtest.users", "PageOnEpm", "--calibrate", "120", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    tree = ProcessTree(process.pid)
+    try:
+        assert within(60, lambda: len(tree.pids()) >= 4), "itself, the gateway, the echo, locust"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert within(10, lambda: not tree.pids())
+    finally:
+        tree.end(0)
+
+
+def within(seconds, holds):
+    give_up = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < give_up:
+        time.sleep(0.05)
+    return held
+
+
+def test_wrong_use_is_told_in_a_line(tmp_path, capsys):
     for arguments, words in (
         (("--target", "192.0.2.1:8500"), "--target: got 192.0.2.1:8500, expected an address of this machine"),
         (("--peak", "100000"), "--peak: got 100000, expected 1 to 2000"),
@@ -123,9 +158,10 @@ def test_wrong_use_is_told_in_a_line(tmp_path):
         (("--failures", "2"), "--failures: got 2, expected 0 to 1"),
         (("--calibrate", "0"), "--calibrate: got 0, expected 1 to 600"),
     ):
-        done = users(tmp_path, *arguments)
-        assert done.returncode == 2
-        assert words in done.stderr
+        with pytest.raises(SystemExit) as refused:
+            main([*arguments, "--out", str(tmp_path)])
+        assert refused.value.code == 2
+        assert words in capsys.readouterr().err
     for arguments, words in (
         (("--model-repo", str(tmp_path)), "no version of the model there"),
         (("--gateway", "false", "PageOnEpm", "--calibrate", "1"), "before it was ready"),
