@@ -4,6 +4,7 @@
 """
 
 import argparse
+import asyncio
 import functools
 from typing import Any
 
@@ -71,4 +72,5 @@ if __name__ == "__main__":
     graphs = dict(graph.split("=", 1) for graph in parser.parse_args().graphs)
     listen_on_loopback_only()
     uvloop.install()
+    asyncio.set_event_loop(asyncio.new_event_loop())  # KServe asks for the current one before it runs
     ModelServer().start([OnnxModel(name, graph) for name, graph in graphs.items()])
