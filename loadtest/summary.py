@@ -94,3 +94,7 @@ def scored(figures: Figures) -> str:
         f"- A file of {rows:,} rows, raw columns to answers: `epm score` from CSV {of('score_csv')}, from Parquet "
         f"{of('score_parquet')}; onnxruntime in a loop over features that are ready {of('loop_8192')}."
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
