@@ -33,6 +33,8 @@ MEASURES = (
     Measure("CPU a prediction", "cpu_us_per_call", CLOSED),
 )
 
+UNITS = {TAIL.name: (" ms", 1e-3, ".2f"), "CPU a prediction": (" us", 1.0, ",.0f")}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -103,19 +105,50 @@ def summary(figures: Figures) -> str:
 
 
 def reasons(figures: Figures) -> Iterator[str]:
-    """A paragraph for each opponent and size where the gateway is behind in anything."""
+    """A paragraph for each opponent and size where the gateway is behind in anything, and one where it is level."""
     found = verdicts(figures)
     for peer in opponents(figures):
         for rows in sizes(figures):
             behind = [one for one in found if (one.peer, one.rows, one.word) == (peer, rows, BEHIND)]
+            level = [one for one in found if (one.peer, one.rows, one.word) == (peer, rows, LEVEL) and one.advantages]
             if behind:
                 yield " ".join([_lost(behind), *_why(figures, behind)])
+            if level:
+                yield " ".join([_equal(figures, level), *_apart(figures, level)])
 
 
 def _lost(behind: list[Verdict]) -> str:
     peer, rows = behind[0].peer, behind[0].rows
     what = " and ".join(f"{one.measure.name} ({statistics.median(one.advantages):.2f})" for one in behind)
     return f"Behind {peer.name} at {_rows(rows)} in {what}."
+
+
+def _equal(figures: Figures, level: list[Verdict]) -> str:
+    peer, rows = level[0].peer, level[0].rows
+
+    def both(measure: Measure) -> str:
+        unit, factor, form = ("", 1.0, ",.0f") if measure.higher else UNITS[measure.name]
+        mine, theirs = (
+            median(figures, line, rows, measure.figure, measure.kind) * factor for line in (ours(figures), peer)
+        )
+        return f"{measure.name} ({mine:{form}} and {theirs:{form}}{unit})"
+
+    what = " and ".join(both(one.measure) for one in level)
+    return f"Level with {peer.name} at {_rows(rows)} in {what}: rounds differ on who is ahead."
+
+
+def _apart(figures: Figures, level: list[Verdict]) -> Iterator[str]:
+    """What the transport, which both may have in common, leaves to be compared."""
+    peer, rows = level[0].peer, level[0].rows
+    echo = next((line for line in measured(figures) if line.server == "echo"), None)
+    if echo is None or not {one.measure.name for one in level} - {TAIL.name}:
+        return
+    bare, mine, theirs = (median(figures, line, rows, "cpu_us_per_call") for line in (echo, ours(figures), peer))
+    if bare < min(mine, theirs):
+        yield (
+            f"The bare echo on `grpc.aio` costs {bare:,.0f} us a call of the {mine:,.0f} and {theirs:,.0f}: beside "
+            f"what such a transport costs, {mine - bare:,.0f} and {theirs - bare:,.0f} us are left to differ in."
+        )
 
 
 def _why(figures: Figures, behind: list[Verdict]) -> Iterator[str]:

@@ -114,13 +114,16 @@ def test_a_transport_that_costs_less_than_the_other_servers_call_is_no_excuse(tm
     assert "before anything is done" not in text
 
 
-def test_rounds_that_do_not_agree_are_level():
+def test_rounds_that_do_not_agree_are_level(tmp_path):
     made = figures()
     for one in made["runs"]:
         if one["server"] == "triton" and one["kind"] == "closed":
             one["calls_per_second"] = 2475.0
     found = verdict.verdicts(made)
     assert {one.word for one in found if one.peer.server == "triton" and one.measure.name == "requests/s"} == {"level"}
+    text = words(page(made, tmp_path))
+    assert "Level with Triton at 1 row a call in requests/s (" in text
+    assert "and 2,475): rounds differ on who is ahead" in text
 
 
 def test_a_run_too_short_for_the_clock_is_no_verdict(tmp_path):
