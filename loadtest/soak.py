@@ -3,7 +3,8 @@
 `python -m loadtest.soak`. The mix is what production sends: three protocols, every committed model, raw columns and
 ready tensors, 1 and 64 rows, in random order and as a Poisson process; bodies come again, and many calls have a row
 that was never sent before. The gateway runs with its default settings, its kept predictions among them (`auto`). The
-capacity of this very mix is searched for first, on the same gateway. A warm-up of a minute is not counted.
+capacity of this very mix is searched for first, on the same gateway, and before that new rows are sent until the table
+of kept predictions, whose size is bounded, is resident. A warm-up of a minute is not counted.
 
 Exits with 1 when a verdict is FAIL; with `--quick` only errors count, a moment being too short for the others.
 """
@@ -19,6 +20,7 @@ from loadtest import servers
 from loadtest.h2.client import Load, run
 from loadtest.measure import MeasurementError
 from loadtest.rates import counters, mix, schedule, search, slope, soak_page, verdicts
+from loadtest.rates.filling import fill
 from loadtest.rates.memory import Sampler, resident_kib
 from loadtest.rates.mix import Mix
 from loadtest.rates.step import Step, Target, long_enough, put
@@ -35,6 +37,8 @@ LOWEST = 50.0
 SEARCH_TURN, SOAK_TURN = 0, 1024
 """Of `Mix.vary`: the new rows of the soak are not those of the search, nor those of a step those of another."""
 CACHE = "auto"
+FILLED, QUICK_FILLED = 102_400, 3_200
+"""New rows of each model before anything is measured: the tables of kept predictions are resident then."""
 LEAST_MINUTES = 3.0
 """Fewer have no first and last minute that are apart."""
 
@@ -46,6 +50,7 @@ def measure(options: argparse.Namespace) -> Figures:
     client_pinned = servers.pin(servers.CLIENT_CPU)
     mixed = mix.make(options.model_repo, OF_EACH, SEED)
     with servers.gateway(options.model_repo, servers.SERVER_CPU, CACHE) as gateway:
+        filled = fill(gateway.address, options.model_repo, QUICK_FILLED if options.quick else FILLED, SEED)
         found = _search(gateway, mixed, lengths, options)
         rate = SHARE * found.rate
         print(f"soak: {rate:.0f} calls/s, {SHARE:.0%} of {found.rate:.0f}", file=sys.stderr)
@@ -61,6 +66,7 @@ def measure(options: argparse.Namespace) -> Figures:
         "new_share": mixed.new_share,
         "body_bytes": round(sum(map(len, mixed.recording.bodies)) / len(mixed.recording.bodies)),
         "cache": CACHE,
+        "filled": filled,
         "pinned_server": client_pinned and gateway.pinned,
         **lengths,
     }

@@ -83,6 +83,11 @@ def _conditions(figures: Figures) -> Iterator[str]:
         + " ".join(_kept(figures))
     )
     yield wrapped(
+        f"- Before anything was measured, {about['filled']:,} rows were sent that nobody had sent before: a page of a",
+        "table of kept predictions is resident only when something was kept there, and a gateway that has just started",
+        "grows up to the size of its tables.",
+    )
+    yield wrapped(
         f"- {_time(about['warmup'])} of warm-up at the same rate that is not counted; memory every",
         f"{about['sample']:g} s, percentiles every {about['window']:g} s.",
     )

@@ -101,6 +101,7 @@ def figures(growth=0.0):
             "new_share": 0.37,
             "body_bytes": 12_000,
             "cache": "auto",
+            "filled": 3200,
             "pinned_server": True,
             "warmup": 60.0,
             "soak": 60.0 * MINUTES,
