@@ -7,22 +7,23 @@ recorded by more than its factor is measured again; three times worse, and the g
 
 import os
 
-for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # read when the libraries are imported
-os.environ.setdefault("EPM_LOG_LEVEL", "warning")  # of the gateway that is started
+if __name__ == "__main__":  # whoever imports this keeps the environment as it is
+    for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[_name] = "1"  # read when the libraries are imported
+    os.environ.setdefault("EPM_LOG_LEVEL", "warning")  # of the gateway that is started
 
-import argparse  # noqa: E402
-import datetime  # noqa: E402
-import json  # noqa: E402
-import statistics  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import datetime
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
 
-from loadtest import machine  # noqa: E402
-from loadtest.gate.verdict import Measured, RecordError, Verdict, bound, table  # noqa: E402
-from loadtest.gate.watched import Watched, watched  # noqa: E402
-from loadtest.study import EXPECTED, RESULTS  # noqa: E402
+from loadtest import machine
+from loadtest.gate.verdict import Measured, RecordError, Verdict, bound, table
+from loadtest.gate.watched import Watched, watched
+from loadtest.study import EXPECTED, RESULTS
 
 RECORDED = RESULTS / "gate.json"
 PASSES = 5

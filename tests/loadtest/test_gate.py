@@ -74,6 +74,12 @@ def test_the_gateway_beside_an_echo_is_measured_in_processor_time():
 
 
 @pytest.mark.unit
+def test_importing_the_gate_leaves_the_environment_alone():
+    program = "import os; before = dict(os.environ); import loadtest.gate.__main__; assert dict(os.environ) == before"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.unit
 def test_make_test_ends_with_the_gate():
     alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--no-print-directory", "-n", "test"]
