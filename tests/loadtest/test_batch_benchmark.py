@@ -22,6 +22,7 @@ def batch(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_small_file_gives_figures_and_a_page(tmp_path):
     results, out = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     done = batch("--quick", "--results", results, "--out", out)

@@ -24,6 +24,7 @@ def performance(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     results, page = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     done = performance("--quick", "--results", results, "--out", page, "--model-repo", REPO)
