@@ -168,6 +168,14 @@ proto: .venv/.test  ## generate serving/stubs from protos/
 operations: .venv/.test  ## generate the dispatch of operations and their page from the table
 	$(BIN)/python -m serving.features.generate
 
+.PHONY: monitoring
+monitoring: .venv/.test  ## generate the PrometheusRule and the dashboards of k8s/monitoring from their sources
+	$(BIN)/python -m k8s.monitoring.generate
+
+.PHONY: dashboards-pictures
+dashboards-pictures: .venv/.test system-packages  ## draw every panel from a real run: gateway, Redis, Triton, Prometheus; write docs/images
+	$(BIN)/python -m k8s.monitoring.draw
+
 .PHONY: locks
 locks: .venv/.bootstrap  ## resolve requirements/*.txt again, under requirements/pins.in
 	$(BIN)/python requirements/lock.py
