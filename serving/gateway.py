@@ -48,7 +48,7 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(on=settings.metrics == "on")
         self.servers = _servers(settings)
         self.repository = Repository(Path(settings.model_repo), _making(settings, self.servers), self.metrics.loaded)
         self.store = _store(settings)
@@ -69,7 +69,9 @@ class Gateway:
             self.metrics.watch_store(self.store)
         self.metrics.watch_servers(self._remotes)
         self.metrics.watch_caches(lambda: inferences.caches(self.pipeline.served()), self.kept.redis)
-        self.metrics.watch(self._models_served, lambda: self.pipeline.rows_in_flight)
+        self.metrics.watch_models(lambda: self.repository.models)
+        self.metrics.watch_queues(self.pipeline)
+        self.metrics.watch(lambda: self.pipeline.ready)
         self._grpc = GrpcListener(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,6 +83,9 @@ class Gateway:
             raise SettingsError(f"EPM_MODEL_REPO: {str(self.repository.root)!r} is no folder", field="EPM_MODEL_REPO")
         self.http_port = await self._http.start(self.settings.host, self.settings.http_port)
         await asyncio.to_thread(warm, store=self.store is not None, csv=False)
+        from serving.jit import counts  # Numba is imported by now
+
+        self.metrics.watch_kernels(counts)
         if self.store is not None:
             await self.store.start()
         if self.kept.redis is not None:
@@ -120,9 +125,6 @@ class Gateway:
         await stop.wait()
         log.info("draining, at most %g s", self.settings.drain_seconds)
         await self.close()
-
-    def _models_served(self) -> int:
-        return sum(bool(state.served) for state in self.repository.models.values())
 
     async def _watch(self) -> None:
         """Look at the repository from time to time; a failure is logged and does not end the watching.

@@ -22,6 +22,7 @@ from serving.hash_key import HashKey
 from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.shadow import Shadow
+from serving.stages import BACKEND, CACHE, UNTIMED, Stopwatch
 from serving.telemetry.backends import BackendCounts
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Inference:
             Limits(
                 rows=settings.batch_rows,
                 bytes=settings.batch_bytes,
-                queue_rows=max(settings.batch_queue_rows, settings.max_rows),  # what one call may bring has room
+                queue_rows=queue_limit(settings),
                 running=settings.batches_running if at_server else settings.worker_threads,
             ),
             partial(counts.batched, served.name, served.version),
@@ -92,21 +93,29 @@ class Inference:
         """Whether so many rows can be answered without waiting for anything outside this thread."""
         return self.chain.here and not self._redis
 
-    def run(self, tensors: Tensors) -> Tensors:
+    def run(self, tensors: Tensors, watch: Stopwatch = UNTIMED) -> Tensors:
         """Outputs of n rows, remembered or computed in this thread. Raises BackendFailed."""
+        compute = partial(self._compute_now, watch)
         if self.cache is None:
-            return self._compute_now(tensors)
-        return self.cache.run(tensors, self._compute_now)
+            return compute(tensors)
+        outputs = self.cache.run(tensors, compute)
+        watch.lap(CACHE)
+        return outputs
 
-    async def infer(self, tensors: Tensors, deadline: float | None, priority: Priority) -> Tensors:
+    async def infer(
+        self, tensors: Tensors, deadline: float | None, priority: Priority, watch: Stopwatch = UNTIMED
+    ) -> Tensors:
         """Outputs of n rows, remembered or computed. Raises TooLate, Overloaded, BackendFailed."""
-        compute = partial(self._compute, priority)
+        compute = partial(self._compute, priority, watch)
         if self.cache is None:
             return await compute(tensors, deadline)
         one = partial(self.cache.infer, compute=compute)
         if rows_of(tensors) <= LOOKED_UP:
-            return await one(tensors, deadline)
-        return await _by_pieces(one, tensors, deadline, LOOKED_UP)
+            outputs = await one(tensors, deadline)
+        else:
+            outputs = await _by_pieces(one, tensors, deadline, LOOKED_UP)
+        watch.lap(CACHE)
+        return outputs
 
     async def forget(self, tensors: Tensors) -> None:
         """Drop what is kept of n rows, in all gateways. Raises NotReady when Redis cannot be told.
@@ -118,20 +127,33 @@ class Inference:
         if self._others is not None:
             await self._others.drop(self._row_keys(tensors))
 
-    async def _compute(self, priority: Priority, tensors: Tensors, deadline: float | None) -> Tensors:
+    async def _compute(self, priority: Priority, watch: Stopwatch, tensors: Tensors, deadline: float | None) -> Tensors:
         """At once where that is quick, else in shared batches or alone; many rows in pieces that a server takes."""
         if not self._forced and self.chain.here and self._seconds(rows_of(tensors)) <= SLOW_SECONDS:
-            return self._compute_now(tensors)
-        one = partial(self.batcher.submit, priority=priority) if self._together else self._compute_later
+            return self._compute_now(watch, tensors)
+        if self.cache is not None:
+            watch.lap(CACHE)
+        one = partial(self.batcher.submit, priority=priority, watch=watch) if self._together else self._compute_later
         if rows_of(tensors) <= self._batch_rows:
-            return await one(tensors, deadline)
-        return await _by_pieces(one, tensors, deadline, self._batch_rows)
+            outputs = await one(tensors, deadline)
+        else:
+            outputs = await _by_pieces(one, tensors, deadline, self._batch_rows)
+        watch.lap(BACKEND)
+        return outputs
 
-    def _compute_now(self, tensors: Tensors) -> Tensors:
+    def _compute_now(self, watch: Stopwatch, tensors: Tensors) -> Tensors:
+        if self.cache is not None:
+            watch.lap(CACHE)
         outputs = self.chain.run(tensors)
+        watch.lap(BACKEND)
         if self._shadow is not None:
             self._shadow.offer(tensors, outputs)
         return outputs
+
+
+def queue_limit(settings: Settings) -> int:
+    """Rows of one model that may wait for a batch: what one call may bring has room."""
+    return max(settings.batch_queue_rows, settings.max_rows)
 
 
 class Keeping:
@@ -191,14 +213,25 @@ class Inferences:
             await self._keeping.redis.flush()
 
     def caches(self, served_now: Iterable[ServedModel]) -> Iterator[tuple[str, int, PredictionCache]]:
-        """Model, version and cache of those that keep predictions.
+        """Model, version and cache of those that keep predictions."""
+        for inference in self._attached(served_now):
+            if inference.cache is not None:
+                yield inference.name, inference.version, inference.cache
+
+    def waiting(self, served_now: Iterable[ServedModel]) -> Iterator[tuple[str, int, int]]:
+        """Model, version and rows that wait for a batch."""
+        for inference in self._attached(served_now):
+            yield inference.name, inference.version, inference.batcher.waiting_rows
+
+    def _attached(self, served_now: Iterable[ServedModel]) -> Iterator[Inference]:
+        """Those of what is served now and was asked already.
 
         Not of what was served before, under the same version number perhaps, and may still be answering.
         """
         for served in served_now:
             inference: Inference | None = served.attached.get(self)
-            if inference is not None and inference.cache is not None:
-                yield inference.name, inference.version, inference.cache
+            if inference is not None:
+                yield inference
 
     def close(self) -> None:
         """Calls that wait for a batch end."""

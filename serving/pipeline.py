@@ -17,10 +17,11 @@ from serving.backends.backend import Tensors, rows_of
 from serving.backends.batching import Priority
 from serving.errors import EpmError, InvalidInput, NotFound, NotReady, Overloaded, PreconditionFailed, TooLate
 from serving.features.rows import Cells, Inspection, MonthlyCells, RawRows, RowSchema
-from serving.inference import Inferences
+from serving.inference import Inferences, queue_limit
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
+from serving.stages import DECODE, FEATURES, QUEUE, STORE, UNTIMED, Stopwatch
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
 from serving.store.reader import CAME_AND_EXPECTED, FactRows
 
@@ -156,6 +157,7 @@ class Pipeline:
         deadline: float | None = None,
         entities: Entities | None = None,
         priority: Priority = Priority.NORMAL,
+        watch: Stopwatch = UNTIMED,
     ) -> Prediction:
         """Answer one batch. With `entities`, their stored facts are the rows, and `inputs` replaces columns of them.
 
@@ -163,15 +165,18 @@ class Pipeline:
         Overloaded when too many rows are being answered already; NotReady when no row at all can be answered because
         the online store is away, or no backend answers.
         """
+        watch.lap(DECODE)
         if entities is None:
-            rows, prepare = _rows(inputs), partial(self._prepare, served, inputs, deadline)
-            return await self._answer(served, rows, prepare, deadline, priority)
-        rows = self._check_entities(served, inputs, entities)
+            watch.rows = rows = _rows(inputs)
+            prepare = partial(self._prepare, served, inputs, deadline)
+            return await self._answer(served, rows, prepare, deadline, priority, watch)
+        watch.rows = rows = self._check_entities(served, inputs, entities)
         assert self._store is not None  # noqa: S101 (checked with the entities)
         with self._admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
             fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
+        watch.lap(STORE)
         prepare = partial(self._prepare_stored, served, inputs, deadline, fetched, entities.present_month)
-        return await self._answer(served, rows, prepare, deadline, priority)
+        return await self._answer(served, rows, prepare, deadline, priority, watch)
 
     async def forget(
         self, entity_type: str, entity: str, everything: bool, deadline: float | None
@@ -200,6 +205,20 @@ class Pipeline:
 
         return forget
 
+    def waiting(self) -> Iterator[tuple[str, int, int]]:
+        """Model, version and rows that wait for a batch, of what is served now."""
+        return self.inferences.waiting(self.served())
+
+    @property
+    def waiting_limit(self) -> int:
+        """Rows of one model that may wait for a batch."""
+        return queue_limit(self._settings)
+
+    @property
+    def rows_in_flight_limit(self) -> int:
+        """How many rows may be in flight."""
+        return self._settings.max_rows_in_flight
+
     def served(self) -> Iterator[ServedModel]:
         """All versions that are served now."""
         for state in self.repository.models.values():
@@ -217,27 +236,38 @@ class Pipeline:
         prepare: Callable[[], _Prepared],
         deadline: float | None,
         priority: Priority,
+        watch: Stopwatch,
     ) -> Prediction:
         """Few rows of a quick model at once; many in a worker; where something has to be waited for, it is."""
         inference = self.inferences.of(served)
-        if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
+
+        def timed() -> _Prepared:
+            watch.lap(QUEUE)
             prepared = prepare()
+            watch.lap(FEATURES)
+            return prepared
+
+        if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
+            prepared = timed()
             if inference.quick(rows):
-                return self._finish(served, prepared, inference.run(prepared.tensors))
+                return self._finish(served, prepared, inference.run(prepared.tensors, watch))
             with self._admitted(rows):
-                tensors = await inference.infer(prepared.tensors, deadline, priority)
+                tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
             return self._finish(served, prepared, tensors)
         if inference.here(rows):
 
             def whole() -> Prediction:
-                prepared = prepare()
-                return self._finish(served, prepared, inference.run(prepared.tensors))
+                prepared = timed()
+                return self._finish(served, prepared, inference.run(prepared.tensors, watch))
 
-            return await self._in_worker(whole, rows)
-        with self._admitted(rows):
-            prepared = await self._worked(prepare)
-            tensors = await inference.infer(prepared.tensors, deadline, priority)
-            return await self._worked(partial(self._finish, served, prepared, tensors))
+            prediction = await self._in_worker(whole, rows)
+        else:
+            with self._admitted(rows):
+                prepared = await self._worked(timed)
+                tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
+                prediction = await self._worked(partial(self._finish, served, prepared, tensors))
+        watch.lap(QUEUE)
+        return prediction
 
     def _admit(self, rows: int) -> None:
         limit = self._settings.max_rows_in_flight

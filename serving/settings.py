@@ -126,6 +126,7 @@ class Settings:
         256 << 20, "bytes of the in-process replica of the online store", low=1 << 20, high=1 << 40
     )
     drain_seconds: float = _knob(20.0, "how long running calls may take to finish after SIGTERM", low=0)
+    metrics: str = _knob("on", "whether calls are counted and timed for /metrics", choices=("on", "off"))
     log_level: str = _knob("info", "how much to log", choices=("debug", "info", "warning", "error"))
 
     def __post_init__(self) -> None:

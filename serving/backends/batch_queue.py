@@ -43,6 +43,8 @@ class Call:
     answer: asyncio.Future[Tensors]
     timer: asyncio.TimerHandle | None = None
     bytes: int = 0
+    began: float = 0.0
+    """When its batch was sent; 0 while it waits."""
 
     def fail(self, error: BaseException) -> None:
         """End it with `error`, unless it has ended."""

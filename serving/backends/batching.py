@@ -11,6 +11,7 @@ from serving.backends.backend import Tensors, rows_of
 from serving.backends.batch_queue import BatchQueue, Call, Limits, Priority
 from serving.backends.estimate import Estimate
 from serving.errors import BackendFailed, BackendRefused, EpmError, NotReady, TooLate
+from serving.stages import QUEUE, UNTIMED, Stopwatch
 
 __all__ = ["Batcher", "Execute", "Limits", "Priority"]
 
@@ -55,7 +56,13 @@ class Batcher:
         """Rows of calls that are in no batch yet."""
         return self._queue.rows
 
-    async def submit(self, tensors: Tensors, deadline: float | None, priority: Priority = Priority.NORMAL) -> Tensors:
+    async def submit(
+        self,
+        tensors: Tensors,
+        deadline: float | None,
+        priority: Priority = Priority.NORMAL,
+        watch: Stopwatch = UNTIMED,
+    ) -> Tensors:
         """Outputs of n rows, views of those of the batch; of a call alone in its batch, what the backend gave.
 
         Raises Overloaded or NotReady at once; TooLate when the deadline passes; else what `execute` raises:
@@ -78,6 +85,7 @@ class Batcher:
         try:
             return await call.answer
         finally:
+            watch.lap_until(QUEUE, call.began or self._clock())
             if call.timer is not None:
                 call.timer.cancel()
             self._queue.remove(call)
@@ -126,6 +134,8 @@ class Batcher:
         if not calls:
             return
         rows, began, refused = _rows(calls), self._clock(), False
+        for call in calls:
+            call.began = call.began or began
         try:
             outputs = await self._execute(*_joined(calls))
             _check_rows(outputs, rows)

@@ -1,4 +1,4 @@
-"""Writes what follows from the table of operations: `dispatch_kernels.py`, `docs/feature-operations.md` (`make operations`).
+"""Writes what follows from the table of operations: `dispatch_kernels.py`, `docs/feature-operations.md`.
 
 `--check` writes nothing and fails when what is committed is not what the table says.
 """

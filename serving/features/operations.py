@@ -1,7 +1,7 @@
 """The table of operations that a feature program may use.
 
 A new operation is one kernel in `operation_kernels.py`, one reference in `references.py`, and one line here; `make
-operations` then writes `dispatch_kernels.py` and the page `docs/feature-operations.md` from this table. Codes never change
+operations` then writes `dispatch_kernels.py` and `docs/feature-operations.md` from this table. Codes never change
 meaning: contracts name operations, compiled programs number them.
 """
 

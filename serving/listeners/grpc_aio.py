@@ -125,12 +125,12 @@ class GrpcListener:
         return grpc.unary_unary_rpc_method_handler(self._unary(service, name, method))
 
     def _unary(self, service: Service, name: str, method: Unary) -> Any:
-        answer, finished, measured = method.answer, self._metrics.finished, (service.protocol, name)
-        restricted = service.restricted
+        answer, measured, restricted = method.answer, (service.protocol, name), service.restricted
+        begun, finished = self._metrics.begun, self._metrics.finished
 
         async def handle(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
-            began = time.perf_counter()
-            call = Call(_deadline(context))
+            watch = begun(measured)
+            call = Call(_deadline(context), watch=watch)
             outcome = "CANCELLED"
             self._running += 1
             try:
@@ -147,7 +147,7 @@ class GrpcListener:
                 await _abort(context, defect(log, name))
             finally:
                 self._running -= 1
-                finished(measured, call.model, outcome, time.perf_counter() - began)
+                finished(measured, call.model, outcome, watch)
 
         return handle
 
@@ -160,10 +160,11 @@ class GrpcListener:
                 self._admit(context, service.restricted)
                 priority = _priority(context)
             except EpmError as error:
+                self._metrics.finished(measured, None, error.status.name, self._metrics.begun(measured))
                 await _abort(context, error)
 
             def begin(body: bytes) -> Coroutine[Any, Any, bytes]:
-                return self._message(measured, method, body, Call(deadline, priority))
+                return self._message(measured, method, body, deadline, priority)
 
             with self._reading(context, self._window, begin) as stream:
                 try:
@@ -181,12 +182,12 @@ class GrpcListener:
         measured = (service.protocol, name)
 
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> bytes:
-            began, deadline = time.perf_counter(), _deadline(context)
+            deadline = _deadline(context)
             try:
                 self._admit(context, service.restricted)
                 intake = method.open()
             except EpmError as error:
-                self._metrics.finished(measured, None, error.status.name, time.perf_counter() - began)
+                self._metrics.finished(measured, None, error.status.name, self._metrics.begun(measured))
                 await _abort(context, error)
 
             def begin(body: bytes) -> Coroutine[Any, Any, EpmError | None]:
@@ -249,8 +250,11 @@ class GrpcListener:
                 if (task := begun.get_nowait()) is not None:
                     task.cancel()
 
-    async def _message(self, measured: tuple[str, str], method: Stream, body: bytes, call: Call) -> bytes:
-        began, outcome = time.perf_counter(), "CANCELLED"
+    async def _message(
+        self, measured: tuple[str, str], method: Stream, body: bytes, deadline: float | None, priority: Priority
+    ) -> bytes:
+        watch, outcome = self._metrics.begun(measured), "CANCELLED"
+        call = Call(deadline, priority, watch=watch)
         try:
             response = await method.answer(body, call)
             outcome = "OK"
@@ -262,13 +266,13 @@ class GrpcListener:
             outcome = "INTERNAL"
             return method.failure(body, defect(log, measured[1]))
         finally:
-            self._metrics.finished(measured, call.model, outcome, time.perf_counter() - began)
+            self._metrics.finished(measured, call.model, outcome, watch)
 
     async def _taken(
         self, measured: tuple[str, str], intake: Intake, body: bytes, deadline: float | None
     ) -> EpmError | None:
         """What was wrong with a message of a client stream; None when it was taken."""
-        began, call, outcome = time.perf_counter(), Call(deadline), "CANCELLED"
+        watch, call, outcome = self._metrics.begun(measured), Call(deadline), "CANCELLED"
         try:
             await intake.take(body, call)
             outcome = "OK"
@@ -280,7 +284,7 @@ class GrpcListener:
             outcome = "INTERNAL"
             return defect(log, measured[1])
         finally:
-            self._metrics.finished(measured, call.model, outcome, time.perf_counter() - began)
+            self._metrics.finished(measured, call.model, outcome, watch)
 
 
 def _deadline(context: grpc.aio.ServicerContext) -> float | None:

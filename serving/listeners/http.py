@@ -125,9 +125,11 @@ class HttpListener:
 
     def _handler(self, protocol: str, method: str, answer: Answer) -> Any:
         response, refusal = self._web.Response, self._web.HTTPException
+        measured = (protocol, method)
 
         async def handle(request: "web.Request") -> "web.Response":
-            began, call, outcome = time.perf_counter(), Call(None), "CANCELLED"
+            watch = self._metrics.begun(measured)
+            call, outcome = Call(None, watch=watch), "CANCELLED"
             try:
                 if "Inference-Header-Content-Length" in request.headers:
                     raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
@@ -155,7 +157,7 @@ class HttpListener:
                 failure = defect(log, method)
                 return response(status=500, body=_error(failure), content_type=JSON)
             finally:
-                self._metrics.finished((protocol, method), call.model, outcome, time.perf_counter() - began)
+                self._metrics.finished(measured, call.model, outcome, watch)
 
         return handle
 
@@ -177,7 +179,9 @@ class HttpListener:
 
     async def _exposition(self, request: "web.Request") -> "web.Response":
         content_type = "text/plain; version=0.0.4; charset=utf-8"
-        return self._web.Response(body=self._metrics.text(), headers={"Content-Type": content_type})
+        if not self._metrics.on:
+            raise self._web.HTTPNotFound(reason="metrics are off (EPM_METRICS)")
+        return self._web.Response(body=await self._metrics.text(), headers={"Content-Type": content_type})
 
     def _probe(self, holds: Callable[[], bool]) -> Any:
         async def handle(request: "web.Request") -> "web.Response":

@@ -46,7 +46,7 @@ def left_out(name: str, row: int) -> InvalidInput:
 def predict(pipeline: Pipeline, served: ServedModel, inputs: Mapping[str, Cells], call: Call) -> Awaitable[Prediction]:
     """Answer a batch of named tensors. A call by id raises the error of its first row that has no answer."""
     if ENTITY_ID not in inputs or not offered(served):
-        return pipeline.predict(served, inputs, call.deadline, None, call.priority)
+        return pipeline.predict(served, inputs, call.deadline, None, call.priority, call.watch)
     return _predict(pipeline, served, dict(inputs), call)
 
 
@@ -62,7 +62,7 @@ async def _predict(pipeline: Pipeline, served: ServedModel, inputs: dict[str, Ce
     if PRESENT_MONTH in inputs and not _is_input(served, PRESENT_MONTH):
         present = _present(inputs.pop(PRESENT_MONTH))
     entities = Entities(served.contract.entity_type, ids, present, ENTITY_ID)
-    prediction = await pipeline.predict(served, inputs, call.deadline, entities, call.priority)
+    prediction = await pipeline.predict(served, inputs, call.deadline, entities, call.priority, call.watch)
     if prediction.errors:
         raise _first_error(prediction)
     return prediction

@@ -40,7 +40,7 @@ class Epm:
             present = month("entities.present_month", request.entities.present_month)
             entities = Entities(request.entities.entity_type, list(request.entities.ids), present)
         inputs = _inputs(request, served, self._pipeline.max_rows)
-        prediction = await self._pipeline.predict(served, inputs, call.deadline, entities, call.priority)
+        prediction = await self._pipeline.predict(served, inputs, call.deadline, entities, call.priority, call.watch)
         return _response(request.request_id, prediction).SerializeToString(deterministic=True)
 
     def failure(self, body: bytes, error: EpmError) -> bytes:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from serving.errors import EpmError, InvalidInput
 from serving.pipeline import Priority
 from serving.repository.served import ServedModel
+from serving.stages import UNTIMED, Stopwatch
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Call:
     """LOW: others are answered first where calls wait."""
     served: ServedModel | None = None
     """Set by the protocol as soon as it is known which model answers: metrics are labelled with nothing else."""
+    watch: Stopwatch = UNTIMED
+    """Where its time goes."""
 
     @property
     def model(self) -> tuple[str, int] | None:

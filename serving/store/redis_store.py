@@ -82,7 +82,7 @@ class OnlineStore:
     ) -> None:
         """Raises SettingsError for a URL that cannot be understood."""
         self._hash_key = hash_key
-        self._most_stale = most_stale_seconds
+        self.most_stale_seconds = most_stale_seconds
         self.replica = Replica(replica_bytes)
         self.link = StoreLink(url, hash_key, timeout_seconds, self._connected, self._changed, self.replica.clear)
         self._verifying: asyncio.Task[None] | None = None
@@ -130,7 +130,7 @@ class OnlineStore:
         return Fetched(kept.buffer, kept.starts, kept.ends, kept.state, kept.stale)
 
     def _forget_what_is_too_old(self) -> None:
-        if not self.link.up and self.link.age_seconds > self._most_stale and self.replica.entries:
+        if not self.link.up and self.link.age_seconds > self.most_stale_seconds and self.replica.entries:
             self.replica.clear()
 
     def _received(self, keys: NDArray[np.uint64], values: list[bytes | None]) -> _Received:

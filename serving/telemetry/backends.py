@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from serving.telemetry.flat import Histograms
 
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WAITED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -29,25 +30,16 @@ class _Asked:
 
 
 class BackendCounts(Collector):
-    """Counters by model, version and backend: all of them served, so bounded. From any thread."""
+    """Counters by model, version and backend: all of them served, so bounded. From any thread, but for `batched`."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str, str, str], _Asked] = {}
         self._shadowed: Counter[tuple[str, ...]] = Counter()
-        registry = registry or CollectorRegistry()
         model = ("model", "version")
-        self._batch_rows = Histogram(
-            "epm_batch_rows", "Rows in one shared batch.", model, buckets=BATCH_ROWS, registry=registry
-        )
-        self._batch_waited = Histogram(
-            "epm_batch_wait_seconds",
-            "How long the first call of a batch waited for it.",
-            model,
-            buckets=WAITED,
-            registry=registry,
-        )
-        registry.register(self)
+        self._batch_rows = Histograms("epm_batch_rows", "Rows in one shared batch.", model, BATCH_ROWS)
+        text = "How long the first call of a batch waited for it."
+        self._batch_waited = Histograms("epm_batch_wait_seconds", text, model, WAITED)
 
     def observer(self, model: str, version: int) -> Callable[[_Named, str, int, float], None]:
         """What counts the answers of one version's backends: backend, outcome, rows, seconds."""
@@ -67,9 +59,10 @@ class BackendCounts(Collector):
         return observe
 
     def batched(self, model: str, version: int, rows: int, calls: int, waited: float) -> None:
-        """Count one shared batch."""
-        self._batch_rows.labels(model, version).observe(rows)
-        self._batch_waited.labels(model, version).observe(waited)
+        """Count one shared batch. On the event loop."""
+        of = (model, str(version))
+        self._batch_rows.observe(self._batch_rows.row(of), rows)
+        self._batch_waited.observe(self._batch_waited.row(of), waited)
 
     def shadowed(self, model: str, version: int, backend: str, outcome: str, rows: int) -> None:
         """Count rows that a shadow backend was, or would have been, asked for."""
@@ -92,6 +85,21 @@ class BackendCounts(Collector):
         yield _family("epm_backend_rows", "Rows that a backend was asked for.", by, rows)
         yield _family("epm_backend_seconds", "Seconds in which a backend was asked.", by, seconds)
         yield _family("epm_shadow_rows", "Rows of a sample, asked of a shadow.", [*by, "outcome"], shadowed)
+        yield from self._batch_rows.collect()
+        yield from self._batch_waited.collect()
+
+
+class NoBackendCounts(BackendCounts):
+    """Counts nothing."""
+
+    def observer(self, model: str, version: int) -> Callable[[_Named, str, int, float], None]:
+        return lambda backend, outcome, rows, seconds: None
+
+    def batched(self, model: str, version: int, rows: int, calls: int, waited: float) -> None:
+        pass
+
+    def shadowed(self, model: str, version: int, backend: str, outcome: str, rows: int) -> None:
+        pass
 
 
 def _family(name: str, text: str, labels: list[str], counts: "Counter[Any]") -> CounterMetricFamily:

@@ -40,6 +40,8 @@ class Store(Protocol):
     def rows(self) -> Mapping[str, int]: ...
     @property
     def corrupt(self) -> int: ...
+    @property
+    def most_stale_seconds(self) -> float: ...
 
 
 class StoreState(Collector):
@@ -54,6 +56,11 @@ class StoreState(Collector):
         for name, text, value in (
             ("epm_store_up", "Whether Redis answers.", float(link.up)),
             ("epm_replica_age_seconds", "How long ago Redis last said that the replica is right.", link.age_seconds),
+            (
+                "epm_replica_most_stale_seconds",
+                "How old it may get while Redis is away; then its rows are UNAVAILABLE.",
+                store.most_stale_seconds,
+            ),
             ("epm_replica_entities", "Records in the replica.", replica.entries),
             ("epm_replica_bytes", "Bytes of the records in the replica.", replica.bytes_used),
             ("epm_replica_limit_bytes", "Bytes that the replica may take.", replica.bytes_at_most),

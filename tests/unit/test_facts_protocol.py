@@ -394,7 +394,7 @@ class Listening:
         return asyncio.run_coroutine_threadsafe(self.listener.drain(seconds), self.loop)
 
     def counted(self, method):
-        lines = self.metrics.text().decode().splitlines()
+        lines = asyncio.run(self.metrics.text()).decode().splitlines()
         mine = (line for line in lines if line.startswith("epm_requests_total") and f'method="{method}"' in line)
         return {line.partition('status="')[2].partition('"')[0]: float(line.split()[-1]) for line in mine}
 
