@@ -144,6 +144,10 @@ batch-performance: .venv/.test  ## score a million rows with `epm score`, beside
 protocols-performance: .venv/.test  ## measure the gateway's three protocols beside a bare echo; write docs/protocols-performance.md
 	$(BIN)/python -m loadtest.protocols
 
+.PHONY: telemetry-performance
+telemetry-performance: .venv/.test  ## measure what metrics cost; write docs/telemetry-performance.md
+	$(BIN)/python -m loadtest.telemetry
+
 .PHONY: features-performance
 features-performance: .venv/.test  ## measure feature programs beside pandas, scikit-learn, polars; write docs/features-performance.md
 	$(BIN)/python -m loadtest.features

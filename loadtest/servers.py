@@ -93,11 +93,11 @@ class Server:
         self.stop()
 
 
-def gateway(model_repo: str, cpu: int | None = None, cache: str = "off") -> Server:
+def gateway(model_repo: str, cpu: int | None = None, cache: str = "off", metrics: str = "on") -> Server:
     """`epm serve` on free ports. cache: as its setting; `auto` is what it does when nothing is set."""
     epm = Path(sys.executable).with_name("epm")
     ports = ["--grpc-port", "0", "--http-port", "0"]
-    return Server([str(epm), "serve", *ports, "--model-repo", model_repo, "--cache", cache], cpu)
+    return Server([str(epm), "serve", *ports, "--model-repo", model_repo, "--cache", cache, "--metrics", metrics], cpu)
 
 
 def echo(cpu: int | None = None) -> Server:

@@ -86,6 +86,14 @@ class Histograms(Collector):
         self._counts[row * self._width + bisect_left(self._bounds, value)] += 1
         self._sums[row] += value
 
+    def observe_each(self, rows: Sequence[int], values: Sequence[float]) -> None:
+        """Count values, each into a row of its own; a value of 0 is none."""
+        counts, sums, bounds, width = self._counts, self._sums, self._bounds, self._width
+        for row, value in zip(rows, values, strict=True):
+            if value:
+                counts[row * width + bisect_left(bounds, value)] += 1
+                sums[row] += value
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """The family; a bucket of the exposition counts those below it, too."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._rows.names)

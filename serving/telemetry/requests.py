@@ -59,9 +59,7 @@ class Requests(Collector):
             return
         if rows:
             watch.lap(ENCODE)
-            for stage, seconds in zip(stages, watch.seconds, strict=True):
-                if seconds:
-                    self._stages.observe(stage, seconds)
+            self._stages.observe_each(stages, watch.seconds)
             self._seconds.observe(whole, sum(watch.seconds))
         else:
             self._seconds.observe(whole, watch.elapsed())
