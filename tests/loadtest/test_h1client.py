@@ -154,7 +154,7 @@ def test_an_answer_in_packets_of_one_byte_is_an_answer():
 
 def test_a_connection_closed_in_the_middle_of_an_answer_is_an_error():
     with answering([plain(b"first")], [plain(b"second")[:-3]]) as address:
-        result = put(address, bodies(2), grace=0.5, seconds=0.5, keep=2)
+        result = put(address, bodies(2), grace=5.0, seconds=0.5, keep=2)
     assert result.statuses == Counter({0: 1})
     assert sum(result.errors.values()) == 1
     assert result.kept == {0: b"first"}
