@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import prometheus_client
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 
@@ -29,6 +29,7 @@ def exposition(collector):
     return generate_latest(registry).decode()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdefghijklmnopqrstuvwxyz"), values), max_size=60))
 def test_a_flat_histogram_reads_as_prometheus_clients_own(observed):
     registry = CollectorRegistry()
@@ -40,6 +41,7 @@ def test_a_flat_histogram_reads_as_prometheus_clients_own(observed):
     assert exposition(ours) == generate_latest(registry).decode()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40).map(str), st.integers(1, 3)), max_size=80))
 def test_a_flat_counter_reads_as_prometheus_clients_own(counted):
     registry = CollectorRegistry()
