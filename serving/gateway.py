@@ -55,6 +55,7 @@ class Gateway:
         self.kept = _kept(settings)
         inferences = Inferences(settings, self.metrics.backends, self.kept)
         self.pipeline = Pipeline(self.repository, settings, self.store, self.metrics.inputs, inferences)
+        self.pipeline.starting = True
         services = [
             service
             for protocol in (
@@ -97,6 +98,7 @@ class Gateway:
             if model not in self.repository.models:
                 log.warning("%s names the model %s, which is not in the repository", name, model)
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
+        self.pipeline.starting = False
         self._grpc.set_ready(self.pipeline.ready)
         self._tasks.append(asyncio.create_task(self._watch()))
 

@@ -138,6 +138,7 @@ class Pipeline:
         self._store = store
         self._states = states or (lambda served, counts, rows, low: None)
         self.rows_in_flight = 0
+        self.starting = False
         self.draining = False
         self.max_rows = settings.max_rows
         self._settings = settings
@@ -147,8 +148,10 @@ class Pipeline:
 
     @property
     def ready(self) -> bool:
-        """Whether calls should be sent here: something is served, and the gateway is not shutting down."""
-        return not self.draining and any(state.served for state in self.repository.models.values())
+        """Whether calls should be sent here: all that can be served is, and the gateway is not shutting down."""
+        if self.starting or self.draining:
+            return False
+        return any(state.served for state in self.repository.models.values())
 
     async def predict(
         self,

@@ -1,11 +1,19 @@
-"""What keeps a gateway from starting is one sentence and an exit status."""
+"""What keeps a gateway from starting is one sentence and an exit status; ready means that every model answers."""
 
+import os
 import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 
+import grpc
 import pytest
 
+from serving.stubs.foreign import kserve_v2_pb2 as v2
 from tests.integration.commands import epm
-from tests.support.metrics import sample
+from tests.support.metrics import sample, until
+from tests.support.models import write_version
 
 pytestmark = pytest.mark.integration
 
@@ -84,3 +92,49 @@ def test_a_setting_of_the_environment_holds(small_repository, monkeypatch):
 def test_the_ready_line_names_ports_that_answer(small):
     assert small.grpc.startswith("127.0.0.1:")
     assert sample(small, "epm_models_served") == 2
+
+
+def test_ready_means_that_grpc_listens_and_every_model_is_served(tmp_path):
+    """The HTTP port answers first; who is sent here because of it must not be refused."""
+    names = [f"model_{number}" for number in range(40)]
+    for name in names:
+        write_version(tmp_path, name, 1)
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        grpc_port, http_port = one.getsockname()[1], other.getsockname()[1]
+    command = [sys.executable, "-m", "serving.cli", "serve", "--model-repo", str(tmp_path)]
+    process = subprocess.Popen(
+        [*command, f"--grpc-port={grpc_port}", f"--http-port={http_port}"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert until(lambda: process.poll() is not None or _status(http_port, "/livez") == 200, 60)
+        assert until(lambda: process.poll() is not None or _status(http_port, "/readyz") == 200, 60)
+        with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
+            ready = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelReady",
+                request_serializer=v2.ModelReadyRequest.SerializeToString,
+                response_deserializer=v2.ModelReadyResponse.FromString,
+            )
+            assert all(ready(v2.ModelReadyRequest(name=name), timeout=10).ready for name in names)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def test_onnxruntime_does_not_report_to_its_maker():
+    code = "import os, serving; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for said, expected in ((None, "1"), ("0", "0")):
+        environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+        environment |= {"ORT_DISABLE_TELEMETRY": said} if said else {}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected
+
+
+def _status(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+            return response.status
+    except urllib.error.HTTPError as refused:
+        return refused.code
+    except OSError:
+        return 0
