@@ -68,6 +68,7 @@ lint: .venv/.test  ## format, lint, types, floors of the design, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python -m serving.features.generate --check
+	$(BIN)/python -m k8s.monitoring.generate --check
 
 .PHONY: format
 format: .venv/.test  ## put the code into shape

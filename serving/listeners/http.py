@@ -148,7 +148,7 @@ class HttpListener:
                 outcome = error.status.name
                 return response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)
             except refusal:  # too large a body: aiohttp knows what to say
-                outcome = "RESOURCE_EXHAUSTED"
+                outcome = "INVALID_ARGUMENT"  # the caller's mistake, not a gateway that is full
                 raise
             except ConnectionError:  # the caller left in the middle of its body: nobody reads this answer
                 return response(status=400)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import EpmError, NotReady
+from serving.errors import NotReady, PreconditionFailed
 from serving.redis.connection import Command, Handle, Late, Refused
 from serving.redis.link import PING_SECONDS
 from serving.store.facts import FactsEvent, StoredFacts
@@ -234,7 +234,7 @@ class OnlineStore:
         return (record if applied else None), applied
 
     async def get(self, entity_type: str, entity: str, deadline: float | None) -> StoredFacts | None:
-        """Everything that Redis has of an entity, None when nothing. Raises NotReady, EpmError for a corrupt record."""
+        """Everything that Redis has of an entity, None when nothing. Raises NotReady; PreconditionFailed: it is damaged."""
         (name,) = HashKey.names(self._hash_key.keys(entity_type, [entity]))
         record = await self.link.call(("GET", name), deadline)
         if record is None:
@@ -243,7 +243,7 @@ class OnlineStore:
             return decode(record)
         except CorruptRecord:
             self.corrupt += 1
-            raise EpmError("what is stored of this entity is corrupt") from None
+            raise PreconditionFailed("what is stored of this entity is damaged: write its facts again") from None
 
     async def delete(self, entity_type: str, entity: str, deadline: float | None) -> bool:
         """Erase an entity, in Redis and in the replica; whether there was something. Raises NotReady.

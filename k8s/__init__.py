@@ -1,0 +1,1 @@
+"""Running the gateway: manifests, and what watches it."""

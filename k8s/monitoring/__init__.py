@@ -1,0 +1,1 @@
+"""What watches gateways: rules, dashboards, and the pictures of them."""
