@@ -234,7 +234,7 @@ class OnlineStore:
         return (record if applied else None), applied
 
     async def get(self, entity_type: str, entity: str, deadline: float | None) -> StoredFacts | None:
-        """Everything that Redis has of an entity, None when nothing. Raises NotReady; PreconditionFailed: it is damaged."""
+        """Everything that Redis has of an entity, None when nothing. Raises NotReady, PreconditionFailed."""
         (name,) = HashKey.names(self._hash_key.keys(entity_type, [entity]))
         record = await self.link.call(("GET", name), deadline)
         if record is None:

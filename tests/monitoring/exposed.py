@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
+import pytest
 from prometheus_client.samples import Sample
 
 from tests.integration.publishing import answer, get, publish
@@ -46,7 +48,9 @@ def exposed(folder: Path) -> list[Sample]:
         )
         assert answer(at, "here") is not None
         assert get(at, "/v2/models/here/infer", {"inputs": []})[0] == 400
-        assert get(at, "/v2/models/here/infer", " " * (5 << 20))[0] in (413, 429)
+        assert get(at, "/v2/models/here/infer", " " * (5 << 20))[0] == 413
+        with grpc.insecure_channel(at.grpc) as channel, pytest.raises(grpc.RpcError):
+            channel.unary_unary("/epm.v1.FeatureService/GetFacts")(b"", timeout=PATIENCE)
         assert get(at, "/v2/models/never/infer", {"inputs": []})[0] == 503
         asyncio.run_coroutine_threadsafe(triton.stop(), triton.loop).result(PATIENCE)
         row = {"name": "hours", "shape": [1], "datatype": "FP64", "data": [41]}
