@@ -181,6 +181,10 @@ monitoring: .venv/.test  ## generate the PrometheusRule and the dashboards of k8
 dashboards-pictures: .venv/.test system-packages  ## draw every panel from a real run: gateway, Redis, Triton, Prometheus; write docs/images
 	$(BIN)/python -m k8s.monitoring.draw
 
+.PHONY: images
+images:  ## build both container images without a Docker engine and run them closed: root, buildah, podman, runc, debootstrap
+	k8s/try_images.sh
+
 .PHONY: locks
 locks: .venv/.bootstrap  ## resolve requirements/*.txt again, under requirements/pins.in
 	$(BIN)/python requirements/lock.py

@@ -1,4 +1,4 @@
-"""`epm`: serve, predict, score, facts, warm, models. Imports happen in the commands, so that `--help` is instant."""
+"""`epm`: serve, predict, score, facts, warm, models, doctor. Each command imports its own: `--help` is instant."""
 
 import argparse
 import os
@@ -67,10 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     _facts_options(facts.add_subparsers(metavar="ACTION", required=True))
     _warm_options(commands.add_parser("warm", help="compile everything ahead", description=_warm.__doc__))
     _models_options(commands.add_parser("models", help="list and describe models", description=_models.__doc__))
+    _doctor_options(commands.add_parser("doctor", help="check an installation", description=_doctor.__doc__))
     return parser
 
 
 def _serve_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    parser.set_defaults(run=_serve)
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
     for knob in fields(settings.Settings):
         name = settings.environment_name(knob.name)
         parser.add_argument(
@@ -79,19 +85,26 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
             metavar=type(knob.default).__name__.upper(),
             help=f"{knob.metadata['help']} (default {'none' if knob.default == '' else knob.default}; {name})",
         )
-    parser.set_defaults(run=_serve)
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    """Settings of the command line, as texts."""
+    given = {knob.name: getattr(options, knob.name) for knob in fields(settings.Settings)}
+    return {name: text for name, text in given.items() if text is not None}
 
 
 def _serve(options: argparse.Namespace) -> int:
     """Start a gateway: gRPC (TF Serving, KServe v2 / Triton, epm.v1) on one port; metrics, probes and REST on another.
     Prints a line beginning `ready` once it answers; SIGTERM and Ctrl-C drain it."""
     import logging
+    import signal
     import warnings
 
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the gateway listens to them, there is nothing to finish
+        signal.signal(number, lambda *_: os._exit(0))
     import uvloop
 
-    given = {knob.name: getattr(options, knob.name) for knob in fields(settings.Settings)}
-    chosen = settings.Settings.read({name: text for name, text in given.items() if text is not None})
+    chosen = settings.Settings.read(_given(options))
     logging.basicConfig(
         level=chosen.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -383,6 +396,29 @@ def _models(options: argparse.Namespace) -> int:
     root = Path(options.model_repo or settings.Settings.read().model_repo)
     print(describe(root, options.name) if options.action == "describe" else listing(root, options.name))
     return 0
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    parser.add_argument(
+        "--only",
+        type=_listed,
+        action="extend",
+        default=[],
+        metavar="A,B",
+        help="settings, files, limits, ports, jit, repository, redis, backends (default: all)",
+    )
+    parser.add_argument("--json", action="store_true", help="for machines: checks, and how many of each level")
+    parser.add_argument("--timeout", type=float, default=30, help="seconds for each check (default %(default)g)")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """Check an installation with the settings of `epm serve`: a line for each thing that was looked at, what was found
+    and what to do. Nothing is written anywhere, and no secret is shown. The exit status is 1 when something failed."""
+    from serving.doctor.command import doctor
+
+    return doctor(_given(options), options.only, options.timeout, options.json)
 
 
 if __name__ == "__main__":

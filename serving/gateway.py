@@ -5,17 +5,13 @@ Importing this is cheap: Numba, onnxruntime and aiohttp are imported when a gate
 
 import asyncio
 import logging
+import os
 import signal
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.backends.backend import Proof
-from serving.backends.remote import tf_serving, triton
 from serving.backends.remote.remote import RemoteBackend
-from serving.backends.remote.servers import Servers
-from serving.contract import Contract
 from serving.errors import SettingsError
 from serving.hash_key import HashKey
 from serving.inference import Inferences, Keeping
@@ -27,9 +23,9 @@ from serving.protocols.epm import Epm
 from serving.protocols.features import FeatureService
 from serving.protocols.kserve import KServe
 from serving.protocols.tf_serving import TfServing
-from serving.repository.making import Making, Remote
+from serving.repository.chosen import making, servers
 from serving.repository.repository import Repository
-from serving.settings import Settings, environment_name
+from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 from serving.warm import warm
 
@@ -40,17 +36,16 @@ log = logging.getLogger("epm")
 
 TEND_SECONDS = 0.25
 WAITING_SECONDS = 5.0
-CODECS = {"triton": triton.Triton, "tf_serving": tf_serving.TfServing}
 
 
 class Gateway:
-    """One serving process. `start`, then `run_until_signalled` or `close`, all on one event loop."""
+    """One serving process. `start`, then `close`, both on one event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics(on=settings.metrics == "on")
-        self.servers = _servers(settings)
-        self.repository = Repository(Path(settings.model_repo), _making(settings, self.servers), self.metrics.loaded)
+        self.servers = servers(settings)
+        self.repository = Repository(Path(settings.model_repo), making(settings, self.servers), self.metrics.loaded)
         self.store = _store(settings)
         self.kept = _kept(settings)
         inferences = Inferences(settings, self.metrics.backends, self.kept)
@@ -115,18 +110,8 @@ class Gateway:
             await self.store.close()
         if self.kept.redis is not None:
             await self.kept.redis.close()
-        for servers in self.servers.values():
-            await servers.close()
-
-    async def run_until_signalled(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await stop.wait()
-        log.info("draining, at most %g s", self.settings.drain_seconds)
-        await self.close()
+        for asked in self.servers.values():
+            await asked.close()
 
     async def _watch(self) -> None:
         """Look at the repository from time to time; a failure is logged and does not end the watching.
@@ -163,64 +148,6 @@ class Gateway:
                         yield served.name, served.version, backend
 
 
-def _servers(settings: Settings) -> dict[str, Servers]:
-    """The servers that models are executed at, by the name of the backend."""
-    addresses = {"triton": settings.triton_address, "tf_serving": settings.tf_serving_address}
-    authorities = _authorities(settings.backend_ca_file)
-    return {
-        name: Servers(address, authorities, setting=environment_name(f"{name}_address"))
-        for name, address in addresses.items()
-        if address
-    }
-
-
-def _authorities(path: str) -> Path | None:
-    """The file of certificates, looked into. Raises SettingsError."""
-    name, expected = "EPM_BACKEND_CA_FILE", "a file of certificates in PEM"
-    if not path:
-        return None
-    try:
-        ssl.create_default_context(cafile=path)
-    except ssl.SSLError:
-        raise SettingsError(f"{name}: got a file without certificates, expected {expected}", field=name) from None
-    except OSError as error:
-        raise SettingsError(f"{name}: {error.strerror}, expected {expected}", field=name) from error
-    return Path(path)
-
-
-def _check_device(settings: Settings) -> None:
-    """Raises SettingsError where CUDA is demanded of an onnxruntime that has none."""
-    if settings.device != "cuda":
-        return
-    import onnxruntime
-
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        name, expected = "EPM_DEVICE", "auto or cpu: this onnxruntime has no CUDA (it comes with onnxruntime-gpu)"
-        raise SettingsError(f"{name}: got cuda, expected {expected}", field=name)
-
-
-def _making(settings: Settings, servers: Mapping[str, Servers]) -> Making:
-    """How versions get their backends. Called on the event loop. Raises SettingsError."""
-    _check_device(settings)
-    timeout = settings.backend_timeout_seconds
-
-    def remote(name: str) -> Remote:
-        def make(contract: Contract, version: int, proof: Proof) -> RemoteBackend:
-            promised = contract.graph_outputs()
-            return RemoteBackend(CODECS[name](), servers[name], contract.model, version, promised, proof, timeout)
-
-        return make
-
-    return Making(
-        order=lambda model: settings.chosen("backends", model),
-        shadow=lambda model: "".join(settings.chosen("shadow_backend", model)),
-        threads=settings.intra_op_num_threads,
-        device=settings.device,
-        remote={name: remote(name) for name in servers},
-        loop=asyncio.get_running_loop() if servers else None,
-    )
-
-
 def _kept(settings: Settings) -> Keeping:
     """How predictions are kept. Raises SettingsError."""
     key = HashKey.load(Path(settings.hash_key_file)) if settings.hash_key_file else None
@@ -243,9 +170,20 @@ def _store(settings: Settings) -> "OnlineStore | None":
 
 
 async def serve(settings: Settings) -> None:
-    """Run a gateway until it is signalled; the line that begins `ready` names the ports once it answers."""
+    """Run a gateway until SIGTERM or SIGINT, then drain it; the line that begins `ready` names the ports once it
+    answers. One that is signalled before has nothing to finish, and ends the process at once."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     gateway = Gateway(settings)
-    await gateway.start()
+    starting, stopping = loop.create_task(gateway.start()), loop.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        log.info("told to end before it was ready")
+        os._exit(0)  # a thread that loads a model or compiles cannot be told to stop, and the loop would wait for it
+    await starting
     host = settings.host
     print(f"ready grpc={host}:{gateway.grpc_port} http={host}:{gateway.http_port}", flush=True)
-    await gateway.run_until_signalled()
+    await stopping
+    log.info("draining, at most %g s", settings.drain_seconds)
+    await gateway.close()

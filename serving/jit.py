@@ -63,16 +63,21 @@ class KernelFolder:
     mounted `emptyDir` is open to everybody.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the folder; make it when it is not there. Raises OSError with the reason why it cannot be used."""
+    def __init__(self, path: Path, make: bool = True) -> None:
+        """Open the folder. make: make it when it is not there, and leave a trace that it is used.
+
+        Raises OSError with the reason why it cannot be used.
+        """
         found = path.is_dir()
-        if not found:
+        if not found and make:
             path.mkdir(0o755, parents=True, exist_ok=True)
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         if distrust := _distrust(os.fstat(self._descriptor)):
             os.close(self._descriptor)
             raise PermissionError(distrust)
+        if not make:
+            return
         with suppress(OSError):
             os.utime(self._descriptor)
         if not found:
@@ -134,10 +139,23 @@ def kernel_folder() -> KernelFolder | None:
         return None
     path = root / f"kernels-{fingerprint()}"
     try:
-        return KernelFolder(path)
+        return KernelFolder(path, make=not _looking)
     except OSError as error:
         log.warning("compiled kernels are not kept, every start compiles them: %s: %s", path, error.strerror or error)
         return None
+
+
+class NotKept(Exception):
+    """A kernel that would have to be compiled, in a process that only looks."""
+
+
+_looking = False
+
+
+def look_only() -> None:
+    """From now on this process compiles nothing and writes nothing: calling what is not kept raises NotKept."""
+    global _looking
+    _looking = True
 
 
 class _Counts:
@@ -160,6 +178,12 @@ class _KernelCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel for `sig`, or None, whatever the reason: then Numba compiles it."""
+        found = self._read(sig, target_context)
+        if found is None and _looking:
+            raise NotKept(self._name)
+        return found
+
+    def _read(self, sig: Any, target_context: Any) -> Any:
         rtsys.initialize(target_context)  # all that code needs to run; what compiling needs takes a second to import
         folder = kernel_folder()
         if folder is None:

@@ -183,6 +183,10 @@ class Settings:
         knobs = [known.name for known in fields(self) if "names" in known.metadata]
         return [(environment_name(knob), model) for knob in knobs for model in self._per_model(knob).models]
 
+    def changed(self) -> list[str]:
+        """Names of the settings that are not at their defaults."""
+        return [environment_name(knob.name) for knob in fields(self) if getattr(self, knob.name) != knob.default]
+
     def _per_model(self, knob: str) -> "PerModel":
         known = next(known for known in fields(self) if known.name == knob)
         name, names, single = environment_name(knob), known.metadata["names"], known.metadata.get("single", False)

@@ -132,7 +132,8 @@ class GrpcListener:
             watch = begun(measured)
             call = Call(_deadline(context), watch=watch)
             outcome = "CANCELLED"
-            self._running += 1
+            runs = not self._draining  # one that is refused is not waited for: they may come without end
+            self._running += runs
             try:
                 self._admit(context, restricted)
                 call.priority = _priority(context)
@@ -146,7 +147,7 @@ class GrpcListener:
                 outcome = "INTERNAL"
                 await _abort(context, defect(log, name))
             finally:
-                self._running -= 1
+                self._running -= runs
                 finished(measured, call.model, outcome, watch)
 
         return handle

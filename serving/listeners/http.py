@@ -139,11 +139,13 @@ class HttpListener:
                     raise NotReady("this gateway is shutting down: ask another one")
                 self._running += 1
                 try:
-                    body = await answer(sent, call, _path(request))
+                    answered = response(body=await answer(sent, call, _path(request)), content_type=JSON)
+                    outcome = "OK"
+                    await answered.prepare(request)
+                    await answered.write_eof()  # here, so that `drain` waits until it is written
                 finally:
                     self._running -= 1
-                outcome = "OK"
-                return response(body=body, content_type=JSON)
+                return answered
             except EpmError as error:
                 outcome = error.status.name
                 return response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)

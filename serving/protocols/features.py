@@ -83,7 +83,7 @@ class FeatureService:
             "GetFacts": Unary(self.get),
             "DeleteEntity": Unary(self.delete),
         }
-        return [Service("epm.v1.FeatureService", "epm", methods, restricted=True)]
+        return [Service("epm.v1.FeatureService", "facts", methods, restricted=True)]
 
     async def put(self, body: bytes, call: Call) -> bytes:
         """PutFactsRequest -> PutFactsResponse. Raises Overloaded at once where no room is left."""

@@ -39,6 +39,11 @@ class Address:
         if options:
             raise _wrong(setting, "an option that is not known")
 
+    @property
+    def where(self) -> str:
+        """host:port, or the path of the socket; nothing of who we are there."""
+        return f"{self._host}:{self._port}" if self._path is None else self._path
+
     async def open(self, connection: Connection) -> None:
         """Connect. Raises OSError."""
         loop = asyncio.get_running_loop()

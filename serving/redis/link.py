@@ -150,7 +150,7 @@ class Link:
         except Refused as error:
             self.round_trips["error"] += 1
             if error.code in _SAID_BY_ANOTHER:
-                connection.lose(_reason(error))
+                connection.lose(reason_of(error))
             raise
         self.round_trips["ok"] += 1
         return answers
@@ -175,7 +175,7 @@ class Link:
                         await self.prove(connection)
                         pause = _SHORTEST_PAUSE
             except Exception as error:  # of whatever kind: the next try may go better
-                reason = _reason(error)
+                reason = reason_of(error)
                 connection.lose(reason)
                 if reason != self._said:
                     self._log.warning("%s cannot be used: %s", self.called, reason)
@@ -216,7 +216,7 @@ class Link:
         self._said = reason
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why there is no connection, in words that hold nothing of what was sent."""
     match error:
         case Refused():

@@ -173,7 +173,7 @@ def test_a_long_stream_is_written_whole_and_counted(stub, running):
     months = {f"m{n}": (202404, np.arange(24) + n / 10) for n in range(6)}
     events = [event(entity, months=months) for entity in people]
     messages = [v1.PutFactsRequest(events=events[at : at + 100]) for at in range(0, 3000, 100)]
-    counted = {"protocol": "epm", "method": "StreamFacts", "status": "OK"}
+    counted = {"protocol": "facts", "method": "StreamFacts", "status": "OK"}
     before = sample(running, "epm_requests_total", **counted)
     response = stub.stream(messages)
     assert (response.received, response.applied, response.rejected) == (30, 3000, 0)

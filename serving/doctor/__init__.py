@@ -1,0 +1,1 @@
+"""`epm doctor`: looks at everything a gateway needs, changes nothing, and says what to do."""
