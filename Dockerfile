@@ -68,6 +68,8 @@ LABEL org.opencontainers.image.title="epm-models" \
       org.opencontainers.image.base.name="debian:bookworm-slim"
 COPY k8s/copy_models.sh /usr/local/bin/copy-models
 COPY model_repo /models
+# A checkout under a stricter umask than 022 is one that user 65532 could neither run nor read.
+RUN chmod -R a+rX /models && chmod 755 /usr/local/bin/copy-models
 USER 65532:65532
 ENTRYPOINT ["copy-models"]
 CMD ["/target"]

@@ -37,6 +37,13 @@ class Settings:
         low=1,
     )
     max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1, high=2**31 - 1)
+    max_connection_age_seconds: float = _knob(
+        0.0,
+        "after about so long a gRPC connection takes no more calls and ends with its last one: its client looks up "
+        "addresses again, and finds gateways that are new; 0: never",
+        low=0,
+        high=86_400,
+    )
     stream_window: int = _knob(16, "unanswered messages of one stream; then reading stops", low=1)
     inline_rows: int = _knob(
         64,

@@ -32,6 +32,8 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(
 LINGER_SECONDS = 0.1
 """Between the last answer and the end of connections: one that is reset takes with it what its client has not read."""
 SHUTTING_DOWN = "this gateway is shutting down: ask another one"
+_NEVER = 2**31 - 1
+"""What gRPC takes for no bound of a time."""
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 T = TypeVar("T")
 
@@ -70,6 +72,7 @@ class GrpcListener:
                 ("grpc.max_concurrent_streams", settings.max_streams),
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_time_ms", 60_000),  # a peer that vanished does not hold its streams for ever
+                ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000) or _NEVER),
             ]
         )
         names = [service.name for service in services]

@@ -14,6 +14,9 @@ STAGE_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, *BUCKETS)
 SMALL_ROWS = 64
 """A page of an HR portal has no more rows; what has is a batch, for which another patience holds."""
 
+SERVER_ERRORS = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL")
+"""Counted as 0 from the first call on: Prometheus sees no increase in a counter that is born with a burst."""
+
 Method = tuple[str, str]
 """Protocol and method, as metrics name them."""
 
@@ -80,7 +83,7 @@ class Requests(Collector):
         self, method: Method, model: tuple[str, int] | None, status: str, size: str
     ) -> tuple[int, int, tuple[int, ...]]:
         of = (model[0], str(model[1])) if model else ("", "")
-        total = self._total.row((*method, *of, status))
+        total, *_ = [self._total.row((*method, *of, each)) for each in (status, *SERVER_ERRORS)]
         if status != "OK":
             return total, -1, ()
         stages = tuple(self._stages.row((stage, *of)) for stage in NAMES) if size else ()

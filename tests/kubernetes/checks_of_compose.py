@@ -11,6 +11,8 @@ Compose = dict[str, Any]
 
 OWN_PORTS = {"prometheus": {9090}, "grafana": {3000}}
 """By their public documentation; the others' are those of the cluster."""
+LEAST_PROCESSORS = 2
+"""Of a machine that everything is started on: Docker refuses a container that may have more than there are."""
 MADE_BY_PEOPLE = "k8s/secrets/"
 
 
@@ -21,6 +23,8 @@ def hardened(compose: Compose) -> list[str]:
         expected = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
         wrong += [f"{name}: {key} is not {value}" for key, value in expected.items() if service.get(key) != value]
         wrong += [f"{name}: no {key}" for key in ("mem_limit", "cpus", "pids_limit") if key not in service]
+        if service.get("cpus", 0) > LEAST_PROCESSORS:
+            wrong.append(f"{name}: Docker does not start it on a machine with {LEAST_PROCESSORS} processors")
         if str(service.get("user", "0")).startswith("0"):
             wrong.append(f"{name}: may run as root")
         if name != "gateway" and "healthcheck" not in service:  # its image has one

@@ -1,11 +1,12 @@
 """Each check takes rendered manifests and gives what is wrong with them, in words; nothing when all is well."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 import kubernetes_validate
 
-from tests.kubernetes.manifests import Manifest, named, of_kind, selects, workloads
+from tests.kubernetes.manifests import Manifest, Workload, named, of_kind, selects, workloads
 
 KUBERNETES = "1.32"
 OPERATOR = ("ServiceMonitor", "PrometheusRule")
@@ -89,7 +90,7 @@ def references(manifests: list[Manifest]) -> list[str]:
 
 
 def replicas(manifests: list[Manifest]) -> list[str]:
-    """What scales and what may be taken away fit together."""
+    """What scales, what may be taken away and what may be beside it while it is replaced fit together."""
     wrong, least = [], {one.name: one.manifest["spec"].get("replicas", 1) for one in workloads(manifests)}
     for scaler in of_kind(manifests, "HorizontalPodAutoscaler"):
         target, spec = scaler["spec"]["scaleTargetRef"], scaler["spec"]
@@ -114,7 +115,21 @@ def replicas(manifests: list[Manifest]) -> list[str]:
             wrong.append(
                 f"{chosen[0]}: {may_go} of {have} pods may be taken away: either no node can be emptied, or all go"
             )
-    return wrong
+    return wrong + [told for one in workloads(manifests) for told in _places(one)]
+
+
+def _places(one: Workload) -> Iterator[str]:
+    """Pods that would find no node, though there are nodes."""
+    for spread in one.pod.get("topologySpreadConstraints", []):
+        if spread["whenUnsatisfiable"] == "DoNotSchedule":
+            if spread.get("nodeTaintsPolicy") != "Honor":
+                yield f"{one.name}: nodes that take no pod of it count as empty ones"
+            if "pod-template-hash" not in spread.get("matchLabelKeys", []):
+                yield f"{one.name}: pods that are being replaced count where their successors go"
+    devices = [name for container in one.containers for name in container["resources"]["limits"] if "/" in name]
+    surge = one.manifest["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge")
+    if devices and one.manifest["kind"] == "Deployment" and surge != 0:
+        yield f"{one.name}: waits for a second {devices[0]} before the first one is free"
 
 
 def monitoring(manifests: list[Manifest]) -> list[str]:

@@ -102,6 +102,24 @@ MISTAKES = (
         lambda m: spec(m, "HorizontalPodAutoscaler", "gateway").update(minReplicas=1),
     ),
     Mistake(
+        "nodes without a place that count all the same",
+        shape.replicas,
+        "count as empty ones",
+        lambda m: gateway(m).pod["topologySpreadConstraints"][0].pop("nodeTaintsPolicy"),
+    ),
+    Mistake(
+        "old and new pods that are counted together",
+        shape.replicas,
+        "pods that are being replaced",
+        lambda m: gateway(m).pod["topologySpreadConstraints"][0].pop("matchLabelKeys"),
+    ),
+    Mistake(
+        "a second GPU for a rollout",
+        shape.replicas,
+        "a second nvidia.com/gpu",
+        lambda m: spec(m, "Deployment", "triton").pop("strategy"),
+    ),
+    Mistake(
         "a port of another name for Prometheus",
         shape.monitoring,
         "no port metrics",

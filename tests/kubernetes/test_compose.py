@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 import subprocess
 import sys
 
@@ -36,6 +37,7 @@ MISTAKES = {
     "root": (checks.hardened, "may run as root", lambda s: s["triton"].pop("user")),
     "a file system that is written": (checks.hardened, "read_only", lambda s: s["redis"].update(read_only=False)),
     "no bounds": (checks.hardened, "no mem_limit", lambda s: s["gateway"].pop("mem_limit")),
+    "more processors than there are": (checks.hardened, "does not start it", lambda s: s["gateway"].update(cpus=3)),
     "no health check": (checks.hardened, "no healthcheck", lambda s: s["redis"].pop("healthcheck")),
     "a port for everybody": (checks.hardened, "open to the network", lambda s: s["redis"].update(ports=["1:6379"])),
     "a file that is not there": (
@@ -86,6 +88,20 @@ def test_prometheus_scrapes_the_gateway_and_reads_the_rules_where_they_are_mount
         folder, _, names = pattern.rpartition("/")
         path = folder if folder.startswith("/") else f"/etc/prometheus/{folder}"
         assert list((ROOT / mounted[path]).glob(names)), pattern
+
+
+def test_prometheus_keeps_what_rules_and_dashboards_look_back_at():
+    monitoring = ROOT / "k8s" / "monitoring"
+    asked = [*(monitoring / "rules").glob("*.yaml"), *(monitoring / "dashboards").glob("*.json")]
+    days = {"d": 1, "w": 7}
+    windows = re.findall(r"(?:\[|offset )(\d+)([dw])\b", " ".join(path.read_text("utf-8") for path in asked))
+    (kept,) = (
+        word.partition("=")[2] for word in compose()["services"]["prometheus"]["command"] if "retention.time" in word
+    )
+    longest = max(int(number) * days[unit] for number, unit in windows)
+    assert longest == 30
+    assert int(kept.removesuffix("d")) > longest
+    assert f"at least {longest} days" in (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 
 
 def test_grafana_finds_what_is_mounted_for_it():
