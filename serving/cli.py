@@ -108,6 +108,7 @@ def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(
         level=chosen.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("numba").setLevel(logging.WARNING)  # below, it dumps the bytecode of whatever is compiled
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of values that are checked and refused by name
     from serving.gateway import serve
 

@@ -314,6 +314,7 @@ def test_a_window_without_its_mask_does_not_get_out():
 # Files
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_two_processes_has_the_same_bytes(tmp_path: Path):
     """TensorFlow adds a random fingerprint, and protobuf writes maps in another order in every process."""
 

@@ -402,6 +402,7 @@ def test_warming_again_compiles_nothing(warmed):
     assert files(warmed) == kept
 
 
+@pytest.mark.slow
 def test_warming_fails_where_nothing_can_be_kept(tmp_path):
     (tmp_path / "cache").touch()
     done = warm_up(tmp_path / "cache")

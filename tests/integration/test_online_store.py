@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.errors import EpmError, InvalidInput, NotReady, SettingsError
+from serving.errors import InvalidInput, NotReady, PreconditionFailed, SettingsError
 from serving.store.facts import MOST_FACTS, FactsEvent
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE
 from serving.store.keys import HashKey
@@ -244,7 +244,7 @@ def test_a_corrupt_record_is_told_apart_not_kept_and_mended_by_the_next_write(se
                 fetched = await store.fetch(KIND, ["ann", "bob", "ann"], None)
                 assert fetched.state.tolist() == [CORRUPT, FOUND, CORRUPT]
                 assert sequence_of(fetched, 1, "bob") == 1
-                with pytest.raises(EpmError, match="corrupt"):
+                with pytest.raises(PreconditionFailed, match="damaged"):
                     await store.get(KIND, "ann", None)
         assert store.replica.entries == 1
         assert store.rows["corrupt"] == 8

@@ -18,6 +18,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 def test_the_public_table_becomes_a_model_that_answers_without_protected_attributes(tmp_path: Path) -> None:
     train = [sys.executable, "-m", "exporters.cli", "train", "--dataset", "inx", "--data-dir", DATA.parent]
     subprocess.run([*train, "--repository", tmp_path], check=True, capture_output=True)

@@ -45,6 +45,7 @@ def backends(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_small_sizes_give_figures_and_a_page(tmp_path):
     results, out = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     where = ("--results", results, "--out", out)

@@ -73,6 +73,7 @@ def test_other_features_are_noticed():
         check_same(made)
 
 
+@pytest.mark.slow
 def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):
     results, out = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     command = [sys.executable, "-m", "loadtest.features", "--quick", "--rows", "1", "40"]

@@ -68,6 +68,7 @@ def test_the_gateway_gives_onnxruntimes_answers_by_both_rest_protocols(tmp_path,
     assert start["loaded_mib"] > 10
 
 
+@pytest.mark.slow
 def test_two_gateways_side_by_side_share_the_calls(tmp_path, sample):
     models = make_copies(REPO, tmp_path / "repo", 1)
     launched, work = [], sample.work(TENSOR)

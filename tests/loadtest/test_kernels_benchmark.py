@@ -23,6 +23,7 @@ def study(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 def test_a_moment_of_everything_gives_figures_and_a_page(tmp_path):

@@ -18,7 +18,7 @@ BODIES = [number.to_bytes(2) for number in range(100)]
 
 
 def put(address, **options):
-    return run(Load(**{"address": address, "path": "/a.B/C", "bodies": BODIES, "distinct": 1, "grace": 2.0} | options))
+    return run(Load(**{"address": address, "path": "/a.B/C", "bodies": BODIES, "distinct": 1, "grace": 15.0} | options))
 
 
 def test_calls_begin_when_a_schedule_says(echo):

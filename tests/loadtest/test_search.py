@@ -80,6 +80,7 @@ def test_a_server_that_is_never_confirmed_is_an_error():
         search.highest(only_short, 100.0)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_capacity_of_a_server_with_a_known_service_time_is_found():
     """What it can do is what a closed loop finds, before and after; a step of a second lets 5/4 of it pass p99."""

@@ -24,6 +24,7 @@ def soak(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_moment_gives_figures_a_page_and_verdicts(tmp_path):
     results, page = tmp_path / "figures.json", tmp_path / "docs" / "page.md"

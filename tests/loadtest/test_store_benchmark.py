@@ -19,6 +19,7 @@ def store(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_small_sizes_of_everything_give_figures_and_a_page(tmp_path):
     results, page = tmp_path / "figures.json", tmp_path / "docs" / "page.md"
     done = store("--quick", "--results", results, "--out", page)

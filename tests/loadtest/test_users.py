@@ -108,6 +108,7 @@ def test_locust_itself_keeps_absolute_thresholds_by_its_exit_code(echo, tmp_path
     assert "192.0.2.1:8500: load is put on this machine only" in elsewhere.stderr
 
 
+@pytest.mark.slow
 def test_a_master_adds_up_what_its_workers_did(echo, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
