@@ -187,3 +187,4 @@ async def serve(settings: Settings) -> None:
     await stopping
     log.info("draining, at most %g s", settings.drain_seconds)
     await gateway.close()
+    os._exit(0)  # for the same reason: the repository may just be looked at

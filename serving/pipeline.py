@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ from serving.inference import Inferences, queue_limit
 from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.settings import Settings
-from serving.stages import DECODE, FEATURES, QUEUE, STORE, UNTIMED, Stopwatch
+from serving.stages import DECODE, ENCODE, FEATURES, QUEUE, STORE, UNTIMED, Stopwatch
 from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE, Fetched
 from serving.store.reader import CAME_AND_EXPECTED, FactRows
 
@@ -245,10 +245,14 @@ class Pipeline:
         inference = self.inferences.of(served)
 
         def timed() -> _Prepared:
-            watch.lap(QUEUE)
             prepared = prepare()
             watch.lap(FEATURES)
             return prepared
+
+        def finished(prepared: _Prepared, tensors: Tensors) -> Prediction:
+            prediction = self._finish(served, prepared, tensors)
+            watch.lap(ENCODE)
+            return prediction
 
         if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
             prepared = timed()
@@ -261,16 +265,13 @@ class Pipeline:
 
             def whole() -> Prediction:
                 prepared = timed()
-                return self._finish(served, prepared, inference.run(prepared.tensors, watch))
+                return finished(prepared, inference.run(prepared.tensors, watch))
 
-            prediction = await self._in_worker(whole, rows)
-        else:
-            with self._admitted(rows):
-                prepared = await self._worked(timed)
-                tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
-                prediction = await self._worked(partial(self._finish, served, prepared, tensors))
-        watch.lap(QUEUE)
-        return prediction
+            return await self._in_worker(whole, rows, watch)
+        with self._admitted(rows):
+            prepared = await self._worked(timed, watch)
+            tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
+            return await self._worked(partial(finished, prepared, tensors), watch)
 
     def _admit(self, rows: int) -> None:
         limit = self._settings.max_rows_in_flight
@@ -286,17 +287,29 @@ class Pipeline:
         finally:
             self.rows_in_flight -= rows
 
-    async def _in_worker(self, compute: Callable[[], T], rows: int) -> T:
+    async def _in_worker(self, compute: Callable[[], T], rows: int, watch: Stopwatch) -> T:
         """Compute rows in a worker; they are given back when the work has ended, not when the caller leaves."""
         self._admit(rows)
-        work = self._workers.submit(compute)
+        work = self._submit(compute, watch)
         loop = asyncio.get_running_loop()
         work.add_done_callback(lambda _: _on_loop(loop, self._finished, rows))
-        return await asyncio.wrap_future(work)  # a cancelled call cancels work that has not begun
+        return await self._outcome(work, watch)
 
-    async def _worked(self, compute: Callable[[], T]) -> T:
+    async def _worked(self, compute: Callable[[], T], watch: Stopwatch) -> T:
         """Part of a call that was admitted, in a worker."""
-        return await asyncio.wrap_future(self._workers.submit(compute))
+        return await self._outcome(self._submit(compute, watch), watch)
+
+    def _submit(self, compute: Callable[[], T], watch: Stopwatch) -> Future[T]:
+        def begun() -> T:
+            watch.lap(QUEUE)
+            return compute()
+
+        return self._workers.submit(begun)
+
+    async def _outcome(self, work: Future[T], watch: Stopwatch) -> T:
+        outcome = await asyncio.wrap_future(work)  # a cancelled call cancels work that has not begun
+        watch.lap(QUEUE)
+        return outcome
 
     def _finished(self, rows: int) -> None:
         self.rows_in_flight -= rows

@@ -21,6 +21,10 @@ class Stopwatch:
         self.rows = 0
         """How many the call asked for, as soon as that is known."""
 
+    def restart(self) -> None:
+        """Begin now: what was before, was not the gateway's time."""
+        self.began = self._last = monotonic()
+
     def lap(self, stage: int) -> None:
         """All since the last lap was this stage."""
         now = monotonic()

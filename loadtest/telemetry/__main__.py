@@ -13,7 +13,7 @@ from typing import Any
 
 from loadtest import servers
 from loadtest.bodies import PROTOCOLS, make_bodies
-from loadtest.measure import Effort, Work, check_gateway, put_load
+from loadtest.measure import Effort, MeasurementError, Work, check_gateway, put_load
 from loadtest.published import MODEL, newest_version
 from loadtest.study import Study
 from loadtest.telemetry import page
@@ -78,11 +78,16 @@ def _rounds(
 
 @contextlib.contextmanager
 def _scraped(http: str) -> Iterator[None]:
-    """Read the metrics every second, as a Prometheus in a hurry would, from a process of its own."""
-    read = f"while sleep {SCRAPED_EVERY}; do curl --silent --noproxy '*' --output /dev/null http://{http}/metrics; done"
-    scraper = subprocess.Popen(["sh", "-c", read], start_new_session=True)
+    """Read the metrics every second, as a Prometheus in a hurry would, from a process of its own.
+
+    Raises MeasurementError when it could not.
+    """
+    read = f"curl --fail --silent --noproxy '*' --output /dev/null http://{http}/metrics"
+    scraper = subprocess.Popen(["sh", "-c", f"while sleep {SCRAPED_EVERY} && {read}; do :; done"])
     try:
         yield
+        if scraper.poll() is not None:
+            raise MeasurementError("a scrape of the metrics failed")
     finally:
         scraper.terminate()
         scraper.wait()

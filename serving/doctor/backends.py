@@ -31,7 +31,11 @@ async def check(installation: Installation) -> Findings:
         yield warning("no server was asked: without compiled kernels there are no golden rows", "run `epm warm` first")
         return
     try:
-        models = (await installation.models()).models
+        try:
+            models = (await installation.models()).models
+        except OSError:
+            yield warning("no server was asked: the models cannot be read", "see the check `repository`")
+            return
         found: list[tuple[str, ServedModel, asyncio.Task[RemoteBackend]]] = []
         for state in models.values():
             for served in state.served.values():

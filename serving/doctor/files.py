@@ -10,7 +10,7 @@ from serving.doctor.installation import Installation
 from serving.errors import SettingsError
 from serving.hash_key import HashKey
 from serving.listeners.permission import SETTING, read_token
-from serving.repository.chosen import servers
+from serving.repository.chosen import authorities_in
 
 
 async def check(installation: Installation) -> Findings:
@@ -38,7 +38,7 @@ async def check(installation: Installation) -> Findings:
             yield ok(f"{name}: {path} can be used, mode {mode}")
     if settings.backend_ca_file:
         try:
-            servers(settings)
+            authorities_in(settings.backend_ca_file)
             yield ok(f"EPM_BACKEND_CA_FILE: {settings.backend_ca_file} holds certificates")
         except SettingsError as error:
             yield failed(error.message, "put the certificates of the servers' authority there, in PEM")

@@ -11,7 +11,7 @@ from serving.doctor.finding import Finding, Findings, failed, ok, warning
 from serving.doctor.installation import Installation
 from serving.errors import ContractError, SettingsError
 from serving.repository.chosen import check_device
-from serving.repository.repository import ModelState, versions_in
+from serving.repository.repository import ModelState, folders_in, versions_in
 from serving.repository.versions import check_digests
 
 SETTING = "EPM_MODEL_REPO"
@@ -23,11 +23,11 @@ async def check(installation: Installation) -> Findings:
     """Each version by itself, then what of it would be served."""
     root = installation.root
     try:
-        folders = sorted(path for path in root.iterdir() if path.is_dir())
+        folders = sorted(folders_in(root))
     except OSError as error:
         yield failed(f"{SETTING}: {root}: {error.strerror}", f"correct {SETTING}, or put the models there")
         return
-    for finding in await aside(lambda: list(_rights(root))):
+    for finding in await aside(lambda: list(_rights(root, folders))):
         yield finding
     versions = await aside(lambda: _versions(folders))
     if not versions:
@@ -47,9 +47,12 @@ async def check(installation: Installation) -> Findings:
         found = f"the golden rows were not computed: {missing} would have to be compiled"
         yield warning(found, "run `epm warm` first, then this again")
         return
-    models = (await installation.models()).models
+    repository = await installation.models()
+    models = repository.models
     for (name, version), wrong in versions.items():
         yield _as_served(name, version, wrong, models.get(name, ModelState(name)))
+    for name, reason in repository.bad_labels.items():
+        yield failed(f"{name}: labels.json: {reason}", f"correct {name}/labels.json: without it there are no labels")
     for state in models.values():
         for label in sorted(label for label, version in state.labels.items() if version not in state.served):
             advice = f"correct {state.name}/labels.json, or mend that version"
@@ -104,11 +107,14 @@ def _mend(name: str, version: int) -> str:
     return f"publish it again, or put back the files of {name}/{version} as SHA256SUMS lists them"
 
 
-def _rights(root: Path) -> Iterator[Finding]:
-    """What this user may not read, and what everybody may change."""
+def _rights(root: Path, folders: list[Path]) -> Iterator[Finding]:
+    """What this user may not read, and what everybody may change, in these folders and beside them."""
     unreadable: list[tuple[Path, os.stat_result | None]] = []
     open_to_all: list[Path] = []
+    looked_at = {folder.name for folder in folders}
     for folder, names, files in os.walk(root):
+        if Path(folder) == root:
+            names[:] = [name for name in names if name in looked_at]
         for path in [Path(folder, name) for name in (*names, *files)]:
             try:
                 state = path.stat()

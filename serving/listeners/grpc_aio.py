@@ -31,6 +31,8 @@ logging.getLogger("grpc._cython.cygrpc").addFilter(
 
 LINGER_SECONDS = 0.1
 """Between the last answer and the end of connections: one that is reset takes with it what its client has not read."""
+SOONER_SECONDS, SOONER_SHARE = 0.02, 0.1
+"""By how much, and by what share of the time it had, a caller may leave sooner than at its deadline."""
 SHUTTING_DOWN = "this gateway is shutting down: ask another one"
 _NEVER = 2**31 - 1
 """What gRPC takes for no bound of a time."""
@@ -146,6 +148,9 @@ class GrpcListener:
             except EpmError as error:
                 outcome = error.status.name
                 await _abort(context, error)
+            except asyncio.CancelledError:
+                outcome = _cut_off(call.deadline, watch.began)
+                raise
             except Exception:
                 outcome = "INTERNAL"
                 await _abort(context, defect(log, name))
@@ -159,7 +164,7 @@ class GrpcListener:
         measured = (service.protocol, name)
 
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> None:
-            deadline = _deadline(context)
+            deadline, since = _deadline(context), time.monotonic()
             try:
                 self._admit(context, service.restricted)
                 priority = _priority(context)
@@ -168,7 +173,7 @@ class GrpcListener:
                 await _abort(context, error)
 
             def begin(body: bytes) -> Coroutine[Any, Any, bytes]:
-                return self._message(measured, method, body, deadline, priority)
+                return self._message(measured, method, body, Call(deadline, priority), since)
 
             with self._reading(context, self._window, begin) as stream:
                 try:
@@ -186,7 +191,7 @@ class GrpcListener:
         measured = (service.protocol, name)
 
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> bytes:
-            deadline = _deadline(context)
+            deadline, since = _deadline(context), time.monotonic()
             try:
                 self._admit(context, service.restricted)
                 intake = method.open()
@@ -195,7 +200,7 @@ class GrpcListener:
                 await _abort(context, error)
 
             def begin(body: bytes) -> Coroutine[Any, Any, EpmError | None]:
-                return self._taken(measured, intake, body, deadline)
+                return self._taken(measured, intake, body, Call(deadline), since)
 
             received = 0
             try:
@@ -231,17 +236,15 @@ class GrpcListener:
         begun: asyncio.Queue[asyncio.Task[T] | None] = asyncio.Queue()
 
         async def read() -> None:
-            try:
-                while True:
-                    await permits.acquire()
-                    body = await context.read()
-                    if body is grpc.aio.EOF:
-                        return
-                    begun.put_nowait(asyncio.ensure_future(begin(body)))
-            finally:
-                begun.put_nowait(None)
+            while True:
+                await permits.acquire()
+                body = await context.read()
+                if body is grpc.aio.EOF:
+                    return
+                begun.put_nowait(asyncio.ensure_future(begin(body)))
 
         reader = asyncio.ensure_future(read())
+        reader.add_done_callback(lambda _: begun.put_nowait(None))  # one that is told to stop at once never runs
         self._readers.add(reader)
         self._running += 1
         try:
@@ -254,11 +257,10 @@ class GrpcListener:
                 if (task := begun.get_nowait()) is not None:
                     task.cancel()
 
-    async def _message(
-        self, measured: tuple[str, str], method: Stream, body: bytes, deadline: float | None, priority: Priority
-    ) -> bytes:
+    async def _message(self, measured: tuple[str, str], method: Stream, body: bytes, call: Call, since: float) -> bytes:
+        """The answer to a message of a stream that began then."""
         watch, outcome = self._metrics.begun(measured), "CANCELLED"
-        call = Call(deadline, priority, watch=watch)
+        call.watch = watch
         try:
             response = await method.answer(body, call)
             outcome = "OK"
@@ -266,6 +268,9 @@ class GrpcListener:
         except EpmError as error:
             outcome = error.status.name
             return method.failure(body, error)
+        except asyncio.CancelledError:
+            outcome = _cut_off(call.deadline, since)
+            raise
         except Exception:
             outcome = "INTERNAL"
             return method.failure(body, defect(log, measured[1]))
@@ -273,10 +278,10 @@ class GrpcListener:
             self._metrics.finished(measured, call.model, outcome, watch)
 
     async def _taken(
-        self, measured: tuple[str, str], intake: Intake, body: bytes, deadline: float | None
+        self, measured: tuple[str, str], intake: Intake, body: bytes, call: Call, since: float
     ) -> EpmError | None:
-        """What was wrong with a message of a client stream; None when it was taken."""
-        watch, call, outcome = self._metrics.begun(measured), Call(deadline), "CANCELLED"
+        """What was wrong with a message of a client stream that began then; None when it was taken."""
+        watch, outcome = self._metrics.begun(measured), "CANCELLED"
         try:
             await intake.take(body, call)
             outcome = "OK"
@@ -284,6 +289,9 @@ class GrpcListener:
         except EpmError as error:
             outcome = error.status.name
             return error
+        except asyncio.CancelledError:
+            outcome = _cut_off(call.deadline, since)
+            raise
         except Exception:
             outcome = "INTERNAL"
             return defect(log, measured[1])
@@ -295,6 +303,17 @@ def _deadline(context: grpc.aio.ServicerContext) -> float | None:
     """As `time.monotonic()` counts; None when the caller set none."""
     remaining = context.time_remaining()
     return None if remaining is None else time.monotonic() + remaining
+
+
+def _cut_off(deadline: float | None, since: float) -> str:
+    """The status of what is cancelled: its deadline has passed, or else its caller has left.
+
+    At its deadline a client leaves. That is told here a moment before the deadline that was announced, which counts
+    from when the call arrived, on a busy machine later than it was sent, and is rounded up by as much as 1 %.
+    """
+    now = time.monotonic()
+    over = deadline is not None and now >= deadline - SOONER_SECONDS - SOONER_SHARE * (deadline - since)
+    return "DEADLINE_EXCEEDED" if over else "CANCELLED"
 
 
 def _priority(context: grpc.aio.ServicerContext) -> Priority:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from serving.errors import EpmError, InvalidInput, NotReady, Status, TooLate
@@ -129,37 +130,40 @@ class HttpListener:
 
         async def handle(request: "web.Request") -> "web.Response":
             watch = self._metrics.begun(measured)
-            call, outcome = Call(None, watch=watch), "CANCELLED"
+            call, outcome, runs = Call(None, watch=watch), "CANCELLED", False
             try:
-                if "Inference-Header-Content-Length" in request.headers:
-                    raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
-                call.priority = priority(request.headers.get(PRIORITY))
-                sent = await self._body(request)
-                if self._pipeline.draining:
-                    raise NotReady("this gateway is shutting down: ask another one")
-                self._running += 1
                 try:
+                    if "Inference-Header-Content-Length" in request.headers:
+                        raise InvalidInput("the body: got the binary tensor extension, expected JSON; or use gRPC")
+                    call.priority = priority(request.headers.get(PRIORITY))
+                    sent = await self._body(request)
+                    watch.restart()  # how long a caller takes to send, and to read, says nothing of the gateway
+                    if self._pipeline.draining:
+                        raise NotReady("this gateway is shutting down: ask another one")
+                    runs = True
+                    self._running += 1
                     answered = response(body=await answer(sent, call, _path(request)), content_type=JSON)
                     outcome = "OK"
-                    await answered.prepare(request)
-                    await answered.write_eof()  # here, so that `drain` waits until it is written
+                except EpmError as error:
+                    outcome = error.status.name
+                    answered = response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)
+                except refusal:  # too large a body: aiohttp knows what to say
+                    outcome = "INVALID_ARGUMENT"  # the caller's mistake, not a gateway that is full
+                    raise
+                except ConnectionError:  # the caller left in the middle of its body: nobody reads this answer
+                    answered = response(status=400)
+                except Exception:
+                    outcome = "INTERNAL"
+                    answered = response(status=500, body=_error(defect(log, method)), content_type=JSON)
                 finally:
-                    self._running -= 1
+                    self._metrics.finished(measured, call.model, outcome, watch)
+                if runs:
+                    with suppress(ConnectionError):  # the caller left; aiohttp, which writes it once more, sees it
+                        await answered.prepare(request)
+                        await answered.write_eof()  # here, so that `drain` waits until it is written
                 return answered
-            except EpmError as error:
-                outcome = error.status.name
-                return response(status=HTTP_STATUS[error.status], body=_error(error), content_type=JSON)
-            except refusal:  # too large a body: aiohttp knows what to say
-                outcome = "INVALID_ARGUMENT"  # the caller's mistake, not a gateway that is full
-                raise
-            except ConnectionError:  # the caller left in the middle of its body: nobody reads this answer
-                return response(status=400)
-            except Exception:
-                outcome = "INTERNAL"
-                failure = defect(log, method)
-                return response(status=500, body=_error(failure), content_type=JSON)
             finally:
-                self._metrics.finished(measured, call.model, outcome, watch)
+                self._running -= runs
 
         return handle
 

@@ -21,7 +21,7 @@ CODECS = {"triton": Triton, "tf_serving": TfServing}
 def servers(settings: Settings) -> dict[str, Servers]:
     """The servers that models are executed at, by the name of the backend."""
     addresses = {"triton": settings.triton_address, "tf_serving": settings.tf_serving_address}
-    authorities = _authorities(settings.backend_ca_file)
+    authorities = authorities_in(settings.backend_ca_file)
     return {
         name: Servers(address, authorities, setting=environment_name(f"{name}_address"))
         for name, address in addresses.items()
@@ -29,7 +29,7 @@ def servers(settings: Settings) -> dict[str, Servers]:
     }
 
 
-def _authorities(path: str) -> Path | None:
+def authorities_in(path: str) -> Path | None:
     """The file of certificates, looked into. Raises SettingsError."""
     name, expected = "EPM_BACKEND_CA_FILE", "a file of certificates in PEM"
     if not path:

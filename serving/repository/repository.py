@@ -63,7 +63,8 @@ class Repository:
         self._on_load = on_load or (lambda model, version, outcome: None)
         self._models: Mapping[str, ModelState] = {}
         self._scanned = False
-        self._bad_labels: dict[str, str] = {}
+        self.bad_labels: dict[str, str] = {}
+        """Why labels.json of a model cannot be read, by model; its labels stay as they were."""
 
     @property
     def models(self) -> Mapping[str, ModelState]:
@@ -121,9 +122,7 @@ class Repository:
             self._models = {name: state for name, state in self._models.items() if name not in gone}
 
     def _folders(self) -> Iterator[Path]:
-        for path in self.root.iterdir():
-            if not path.is_dir() or not re.fullmatch(r"\w[\w.-]*", path.name):
-                continue
+        for path in folders_in(self.root):
             try:
                 found = any(versions_in(path))
             except OSError:
@@ -188,12 +187,19 @@ class Repository:
         except FileNotFoundError:
             labels = {}
         except (OSError, msgspec.MsgspecError) as error:
-            if self._bad_labels.get(folder.name) != str(error):  # said once, not at every look
+            if self.bad_labels.get(folder.name) != str(error):  # said once, not at every look
                 log.error("model %s: labels.json: %s; labels stay as they were", folder.name, error)
-                self._bad_labels[folder.name] = str(error)
+                self.bad_labels[folder.name] = str(error)
             return before
-        self._bad_labels.pop(folder.name, None)
+        self.bad_labels.pop(folder.name, None)
         return labels
+
+
+def folders_in(root: Path) -> Iterator[Path]:
+    """Folders that may be of models: not `lost+found`, not what begins with a dot."""
+    for path in root.iterdir():
+        if path.is_dir() and re.fullmatch(r"\w[\w.-]*", path.name):
+            yield path
 
 
 def versions_in(folder: Path) -> Iterator[int]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import certifi
 import onnx
 import pytest
 
@@ -217,6 +218,13 @@ def test_a_label_of_a_version_that_is_not_there_and_a_setting_of_no_model_are_na
     assert "the label stable stands for version 7" in found[1][1]
 
 
+def test_labels_that_cannot_be_read_are_named(repository):
+    (repository / "small" / "labels.json").write_text('{"stable": "one"}')
+    (finding,) = only("repository", "--model-repo", repository)
+    assert finding[0] == "failed"
+    assert "small: labels.json: Expected `int`" in finding[1]
+
+
 def test_a_repository_without_versions_is_named(tmp_path):
     (finding,) = only("repository", "--model-repo", tmp_path)
     assert (finding[0], "EPM_MODEL_REPO" in finding[2]) == ("failed", True)
@@ -226,6 +234,25 @@ def test_everybody_who_may_change_a_model_is_a_warning(repository):
     (repository / "small" / "2" / "model.onnx").chmod(0o666)
     (finding,) = only("repository", "--model-repo", repository)
     assert (finding[0], finding[1]) == ("warning", "everybody may change small/2/model.onnx")
+
+
+def test_what_no_gateway_looks_at_is_not_examined(repository):
+    """Such as `lost+found` in a volume of its own, which only root may read."""
+    for name in ("lost+found", ".trash"):
+        (repository / name / "1").mkdir(parents=True)
+        (repository / name / "gone").symlink_to(repository / "nowhere")
+    found = doctor("--only", "repository", "--model-repo", repository)["repository"]
+    assert [(level, said.split(":")[0].split(",")[0]) for level, said, _ in found] == [
+        ("ok", "small version 1"),
+        ("ok", "small version 2"),
+    ]
+
+
+def test_models_that_cannot_be_read_are_no_defect_of_the_check_of_servers(tmp_path):
+    asks = ("--model-repo", tmp_path / "nowhere", "--triton-address", "127.0.0.1:1")
+    found = doctor("--only", "repository,backends", *asks)
+    assert [level for level, _, _ in found["repository"]] == ["failed"]
+    assert [(level, advice) for level, _, advice in found["backends"]] == [("warning", "see the check `repository`")]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
@@ -368,6 +395,13 @@ def test_certificates_that_are_none_are_named(tmp_path):
     for check in ("files", "backends"):
         (finding,) = only(check, **at)
         assert (finding[0], "EPM_BACKEND_CA_FILE" in finding[1]) == ("failed", True)
+
+
+def test_good_certificates_beside_a_wrong_address_are_not_blamed(tmp_path):
+    at = {"EPM_TRITON_ADDRESS": "grpcs://here:and:there", "EPM_BACKEND_CA_FILE": certifi.where()}
+    assert not only("files", **at)
+    (finding,) = only("backends", **at)
+    assert (finding[0], "EPM_TRITON_ADDRESS" in finding[1]) == ("failed", True)
 
 
 def test_a_model_server_is_asked_for_the_golden_rows_at_each_of_its_addresses(triton_server):

@@ -2,7 +2,10 @@
 
 import json
 import re
+import socket
 import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serving.stubs.epm.v1 import prediction_pb2 as v1
 from serving.stubs.epm.v1 import prediction_pb2_grpc
-from tests.support.gateways import gateway
+from tests.support.gateways import Running, gateway
 from tests.support.metrics import sample, scrape, total, until
 from tests.support.models import write_version
 from tests.support.redis import RedisServer
@@ -94,6 +97,55 @@ def test_each_stage_that_a_call_came_through_is_timed(store_gateway):
     stages, whole = more("epm_stage_duration_seconds_sum"), more("epm_request_duration_seconds_sum", **model)
     assert stages == pytest.approx(whole, rel=1e-6)
     assert more("epm_batch_rows_count", **model) == 3
+
+
+def test_how_long_a_caller_takes_to_send_is_not_counted(small):
+    body = json.dumps({"instances": [ROW]}).encode()
+    head = f"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    host, port = small.http.split(":")
+    before = scrape(small)
+    with socket.create_connection((host, int(port)), timeout=30) as slow:
+        slow.sendall(head.encode() + body[:1])
+        assert until(lambda: sample(small, "epm_requests_in_flight", protocol="rest_tf") == 1)
+        began = time.monotonic()
+        time.sleep(2)
+        paused = time.monotonic() - began
+        slow.sendall(body[1:])
+        assert slow.recv(1000).startswith(b"HTTP/1.1 200")
+    after = scrape(small)
+    for name in ("epm_request_duration_seconds", "epm_stage_duration_seconds"):
+        took = total(after, f"{name}_sum") - total(before, f"{name}_sum")
+        assert 0 < took < paused, name
+
+
+def test_a_deadline_that_passes_is_told_from_a_caller_that_leaves(small_repository):
+    """The first is the gateway's failure, which alerts count, the second is not."""
+    command = [sys.executable, "-m", "tests.support.slow_gateway", "30000", f"--model-repo={small_repository}"]
+    with subprocess.Popen([*command, "--grpc-port=0", "--http-port=0"], stdout=subprocess.PIPE, text=True) as process:
+        ports = dict(part.split("=", 1) for part in process.stdout.readline().split()[1:])
+        slow = Running(ports["grpc"], ports["http"], process, [])
+        try:
+            with grpc.insecure_channel(slow.grpc) as channel:
+                _cut_off_calls(slow, prediction_pb2_grpc.PredictionServiceStub(channel))
+        finally:
+            process.kill()
+
+
+def _cut_off_calls(slow, stub):
+    request = v1.PredictRequest(model=v1.ModelRef(name="small"))
+    late = [stub.Predict.future(request, timeout=seconds) for seconds in (4.001, 5)]  # the first is announced as 4.01
+    late += [stub.StreamPredict(iter([request]), timeout=seconds) for seconds in (4.001, 5)]
+    assert [call.code() for call in late] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 4
+    leaving = [stub.Predict.future(request, timeout=600), stub.Predict.future(request)]
+    leaving.append(stub.StreamPredict(iter([request]), timeout=600))
+    assert until(lambda: sample(slow, "epm_requests_in_flight") == 3)
+    for call in leaving:
+        call.cancel()
+    assert until(lambda: sample(slow, "epm_requests_in_flight") == 0)
+    samples = scrape(slow)
+    for method, left in (("Predict", 2), ("StreamPredict", 1)):
+        assert total(samples, "epm_requests_total", method=method, status="DEADLINE_EXCEEDED") == 2
+        assert total(samples, "epm_requests_total", method=method, status="CANCELLED") == left
 
 
 def test_no_name_that_a_caller_makes_up_becomes_a_label(small):

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import os
 import queue
 import signal
 import socket
@@ -17,6 +18,7 @@ from serving.stubs.epm.v1 import prediction_pb2 as v1
 from tests.faults.protocols import PROTOCOLS, Ask, Epm, ask
 from tests.support.gateways import gateway
 from tests.support.metrics import sample, scrape, total, until
+from tests.support.models import write_version
 
 pytestmark = pytest.mark.integration
 
@@ -123,6 +125,27 @@ def test_callers_that_say_nothing_do_not_hold_up_the_end(small_repository):
             running.process.send_signal(signal.SIGTERM)
             assert running.process.wait(15) == 0
             assert time.monotonic() - began < 6
+        assert "Traceback" not in "".join(running.log)
+
+
+def test_a_look_at_the_repository_that_does_not_end_does_not_hold_up_the_end(tmp_path):
+    """As on a network's file system that has gone: here the digests of a version come from a pipe that says nothing."""
+    write_version(tmp_path, "small", 1)
+    with gateway(tmp_path, repository_poll_seconds=0.1) as running:
+        (tmp_path / "small" / "2").mkdir()
+        digests = tmp_path / "small" / "2" / "SHA256SUMS"
+        os.mkfifo(digests)
+        writer = []
+
+        def is_read():
+            with contextlib.suppress(OSError):  # ENXIO: nobody has it open
+                writer.append(os.open(digests, os.O_WRONLY | os.O_NONBLOCK))
+            return bool(writer)
+
+        assert until(is_read, 60)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 0
+        os.close(writer[0])
         assert "Traceback" not in "".join(running.log)
 
 

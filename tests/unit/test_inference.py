@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from serving.repository.repository import Repository
 from serving.repository.served import ServedModel
 from serving.repository.versions import load_version
 from serving.settings import Settings
+from serving.stages import ENCODE, NAMES, QUEUE, Stopwatch
 from serving.store.fetched import NOT_FOUND, UNAVAILABLE, Fetched
 from tests.support.models import FEATURES, write_version
 from tests.support.stores import eventually
@@ -282,3 +284,39 @@ def test_what_is_forgotten_is_forgotten_by_all_gateways_whatever_this_one_keeps(
         assert shared.dropped == Keeping(key).row_keys(served)(rows(3)).tolist()
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("at_server", [False, True])
+@pytest.mark.parametrize("count", [2, 40])
+def test_each_part_of_the_way_is_timed_as_what_it_is(
+    at_server: bool, count: int, root: Path, served, monkeypatch
+) -> None:
+    """An hour passes while rows are prepared, and another while the answer is completed; no stage else takes one."""
+    hour, passed = 3600.0, 0.0
+
+    def takes_an_hour(name: str) -> None:
+        work = getattr(Pipeline, name)
+
+        def late(self: Pipeline, *arguments: object) -> object:
+            nonlocal passed
+            passed += hour
+            return work(self, *arguments)
+
+        monkeypatch.setattr(Pipeline, name, late)
+
+    monkeypatch.setattr("serving.stages.monotonic", lambda: time.monotonic() + passed)
+    takes_an_hour("_prepare")
+    takes_an_hour("_finish")
+    if at_server:
+        object.__setattr__(served, "backends", (Elsewhere(load_version(root / "small" / "1")),))
+    watch = Stopwatch()
+
+    async def ask() -> None:
+        await pipeline(root, inline_rows=4, cache="off").predict(served, rows(count), watch=watch)
+        watch.lap(ENCODE)  # as the protocol's part ends
+
+    asyncio.run(ask())
+    hours = dict(zip(NAMES, (int(seconds // hour) for seconds in watch.seconds), strict=True))
+    assert hours == dict.fromkeys(NAMES, 0) | {"features": 1, "encode": 1}
+    if count <= 4 and not at_server:
+        assert watch.seconds[QUEUE] == 0, "what is answered at once does not come through a queue"
