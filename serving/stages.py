@@ -31,10 +31,6 @@ class Stopwatch:
         self.seconds[stage] += now - self._last
         self._last = now
 
-    def elapsed(self) -> float:
-        """Seconds since it began."""
-        return monotonic() - self.began
-
     def lap_until(self, stage: int, moment: float) -> None:
         """All since the last lap until `moment`, as `time.monotonic()` counts, was this stage."""
         if moment > self._last:

@@ -51,7 +51,9 @@ def _sections(figures: Figures) -> Iterator[str]:
     yield wrapped(
         "Two gateways, one with `EPM_METRICS=off`, take turns under the same load. The other counts each call by",
         "protocol, method, model, version and status, times it as a whole and by stage, counts the states of its",
-        f"inputs and what its backend did, and is scraped every {conditions['scraped_every_seconds']} s.",
+        f"inputs and what its backend did, and is scraped once in each of its runs of {seconds:g} s. Every round has",
+        "two new processes: two that do the same differ by several per cent, by where their parts happen to lie in",
+        "memory.",
     )
     yield f"This page is generated (`loadtest/telemetry/page.py`). On {figures['when']} it was made by"
     yield f"    {figures['command']}"

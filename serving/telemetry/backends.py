@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.telemetry.flat import Histograms
+from serving.telemetry.notes import Notes
 
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 WAITED = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -35,6 +36,7 @@ class BackendCounts(Collector):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, str, str, str], _Asked] = {}
+        self._notes = Notes(self._count)
         self._shadowed: Counter[tuple[str, ...]] = Counter()
         model = ("model", "version")
         self._batch_rows = Histograms("epm_batch_rows", "Rows in one shared batch.", model, BATCH_ROWS)
@@ -43,20 +45,16 @@ class BackendCounts(Collector):
 
     def observer(self, model: str, version: int) -> Callable[[_Named, str, int, float], None]:
         """What counts the answers of one version's backends: backend, outcome, rows, seconds."""
+        of, note = (model, str(version)), self._notes.add
+        return lambda backend, outcome, rows, seconds: note((of, backend.name, outcome, rows, seconds))
 
-        known: dict[tuple[str, str], _Asked] = {}
-
-        def observe(backend: _Named, outcome: str, rows: int, seconds: float) -> None:
-            asked = known.get((backend.name, outcome))
-            with self._lock:
-                if asked is None:
-                    by = (model, str(version), backend.name, outcome)
-                    asked = known[backend.name, outcome] = self._asked.setdefault(by, _Asked())
+    def _count(self, notes: list[tuple[tuple[str, str], str, str, int, float]]) -> None:
+        with self._lock:
+            for of, backend, outcome, rows, seconds in notes:
+                asked = self._asked.setdefault((*of, backend, outcome), _Asked())
                 asked.calls += 1
                 asked.rows += rows
                 asked.seconds += seconds
-
-        return observe
 
     def batched(self, model: str, version: int, rows: int, calls: int, waited: float) -> None:
         """Count one shared batch. On the event loop."""
@@ -71,6 +69,7 @@ class BackendCounts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of them."""
+        self._notes.settle()
         by = ["model", "version", "backend"]
         calls: Counter[Any] = Counter()
         rows: Counter[Any] = Counter()

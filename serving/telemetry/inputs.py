@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from serving.telemetry.notes import Notes
+
 STATES = ("missing", "unknown", "out_of_training_range", "stale")
 
 Model = tuple[str, str]
@@ -22,22 +24,28 @@ class InputStates(Collector):
         self._names: dict[Model, Sequence[str]] = {}
         self._cells: dict[Model, NDArray[np.int64]] = {}
         self._rows: dict[Model, list[int]] = {}
+        self._notes = Notes(self._count)
 
     def add(self, model: Model, names: Sequence[str], counts: NDArray[np.int64] | None, rows: int, low: int) -> None:
         """counts: int64[4, inputs], how often each state was seen of each input, None for never; low: rows of low
         coverage.
         """
+        self._notes.add((model, names, counts, rows, low))
+
+    def _count(self, notes: list[tuple[Model, Sequence[str], NDArray[np.int64] | None, int, int]]) -> None:
         with self._lock:
-            if self._names.get(model) is not names:  # the first time, or another artifact under the same version
-                self._names[model], self._cells[model] = names, np.zeros((len(STATES), len(names)), np.int64)
-                self._rows.setdefault(model, [0, 0])
-            if counts is not None:
-                self._cells[model] += counts
-            self._rows[model][0] += rows
-            self._rows[model][1] += low
+            for model, names, counts, rows, low in notes:
+                if self._names.get(model) is not names:  # the first time, or another artifact under the same version
+                    self._names[model], self._cells[model] = names, np.zeros((len(STATES), len(names)), np.int64)
+                    self._rows.setdefault(model, [0, 0])
+                if counts is not None:
+                    self._cells[model] += counts
+                self._rows[model][0] += rows
+                self._rows[model][1] += low
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Cells in a state that was seen at least once, and rows."""
+        self._notes.settle()
         labels = ["model", "version"]
         cells = CounterMetricFamily("epm_input_cells", "Cells of raw inputs.", labels=[*labels, "column", "state"])
         rows = CounterMetricFamily("epm_rows", "Rows made of raw inputs that were answered.", labels=labels)

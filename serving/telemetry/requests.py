@@ -1,6 +1,7 @@
 """Calls, and messages of streams: how many, how they ended, how long they took, and where the time went."""
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -8,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from serving.stages import ENCODE, NAMES, UNTIMED, Stopwatch
 from serving.telemetry.flat import Counters, Histograms
+from serving.telemetry.notes import Notes
 
 BUCKETS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 STAGE_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, *BUCKETS)
@@ -42,6 +44,7 @@ class Requests(Collector):
         )
         self._known: dict[tuple[Any, ...], tuple[int, int, tuple[int, ...]]] = {}
         self._in_flight: dict[str, int] = {}
+        self._notes = Notes(self._count)
 
     def begun(self, method: Method) -> Stopwatch:
         """One more is on its way; whoever asks says `finished` of it."""
@@ -50,25 +53,28 @@ class Requests(Collector):
 
     def finished(self, method: Method, model: tuple[str, int] | None, status: str, watch: Stopwatch) -> None:
         """One has been answered. model: name and version of what answered, None where nothing served was asked for."""
-        self._in_flight[method[0]] -= 1
-        rows = watch.rows
-        size = "" if not rows else "small" if rows <= SMALL_ROWS else "large"
-        known = self._known.get((method, model, status, size))
-        if known is None:
-            known = self._known[method, model, status, size] = self._cells(method, model, status, size)
-        total, whole, stages = known
-        self._total.add(total)
-        if status != "OK":
-            return
-        if rows:
-            watch.lap(ENCODE)
-            self._stages.observe_each(stages, watch.seconds)
-            self._seconds.observe(whole, sum(watch.seconds))
-        else:
-            self._seconds.observe(whole, watch.elapsed())
+        self._notes.add((method, model, status, watch, monotonic()))
+
+    def _count(self, notes: list[tuple[Method, tuple[str, int] | None, str, Stopwatch, float]]) -> None:
+        for method, model, status, watch, ended in notes:
+            self._in_flight[method[0]] -= 1
+            rows = watch.rows
+            size = "" if not rows else "small" if rows <= SMALL_ROWS else "large"
+            known = self._known.get((method, model, status, size))
+            if known is None:
+                known = self._known[method, model, status, size] = self._cells(method, model, status, size)
+            total, whole, stages = known
+            self._total.add(total)
+            if status != "OK":
+                continue
+            if rows:
+                watch.lap_until(ENCODE, ended)
+                self._stages.observe_each(stages, watch.seconds)
+            self._seconds.observe(whole, ended - watch.began)
 
     def collect(self) -> Iterator[Metric]:
         """All of them."""
+        self._notes.settle()
         yield from self._total.collect()
         yield from self._seconds.collect()
         yield from self._stages.collect()
