@@ -105,6 +105,13 @@ def test_nothing_else_than_what_had_to_come_came_back(told: Told) -> None:
     assert [word for word in ("Traceback", "defect", "never awaited") if word in told.log] == [], told.log[-3000:]
 
 
+def test_nothing_fires_that_did_not_happen(told: Told) -> None:
+    fired = told.run.prometheus.over('ALERTS{alertstate="firing"}', told.run.start, told.run.end, 1)
+    names = {one.labels["alertname"] for one in fired}
+    assert names >= {*REDIS, "EpmVersionRefused"}
+    assert names & {"EpmDefect", "EpmStoreEmptied", "EpmNoGateway", "EpmGatewayRestarts", "EpmNoTraffic"} == set()
+
+
 def test_every_query_of_every_panel_returns_series(told: Told) -> None:
     queries = asked.panels(DASHBOARDS, VALUES)
     assert len(queries) > 50
