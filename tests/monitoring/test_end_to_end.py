@@ -108,7 +108,7 @@ def test_nothing_else_than_what_had_to_come_came_back(told: Told) -> None:
 def test_nothing_fires_that_did_not_happen(told: Told) -> None:
     fired = told.run.prometheus.over('ALERTS{alertstate="firing"}', told.run.start, told.run.end, 1)
     names = {one.labels["alertname"] for one in fired}
-    assert names >= {*REDIS, "EpmVersionRefused"}
+    assert names >= {*REDIS}
     assert names & {"EpmDefect", "EpmStoreEmptied", "EpmNoGateway", "EpmGatewayRestarts", "EpmNoTraffic"} == set()
 
 
