@@ -91,4 +91,4 @@ def test_server_errors_are_those_of_the_program_that_are_not_the_callers_fault()
 
 def test_statuses_are_exposed_under_these_names(samples: list[Sample]) -> None:
     seen = {one.labels["status"] for one in samples if one.name == "epm_requests_total"}
-    assert seen >= {"OK", "INVALID_ARGUMENT", "UNAVAILABLE", "PERMISSION_DENIED"}
+    assert seen >= {"OK", "INVALID_ARGUMENT", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED"}
