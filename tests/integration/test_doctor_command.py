@@ -19,6 +19,7 @@ from tests.integration.commands import epm
 from tests.support.gateways import gateway
 from tests.support.metrics import scrape, total
 from tests.support.models import write_version
+from tests.support.ports import free_ports
 from tests.support.redis import RedisServer
 from tests.support.triton import TritonServer
 
@@ -405,8 +406,7 @@ def test_good_certificates_beside_a_wrong_address_are_not_blamed(tmp_path):
 
 
 def test_a_model_server_is_asked_for_the_golden_rows_at_each_of_its_addresses(triton_server):
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        dead = f"127.0.0.1:{nobody.getsockname()[1]}"
+    dead = f"127.0.0.1:{free_ports(1)[0]}"
     to_triton = ("--model-repo", MODEL_REPO, "--backends", "triton,onnxruntime", "--triton-address")
     found = doctor("--only", "backends", *to_triton, triton_server.grpc)["backends"]
     assert [(level, "golden rows rightly" in said) for level, said, _ in found] == [("ok", True)] * 2

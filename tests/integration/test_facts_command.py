@@ -13,6 +13,7 @@ import pytest
 from tests.integration.commands import epm
 from tests.support.gateways import gateway
 from tests.support.metrics import until
+from tests.support.ports import free_ports
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.integration
@@ -171,7 +172,7 @@ def test_a_redis_that_stops_for_a_while_holds_up_a_load_and_loses_nothing(load, 
 def test_a_gateway_that_is_replaced_during_a_load_loses_nothing(small_repository, secrets, tmp_path):
     path, people = tmp_path / "many.csv", 60_000
     path.write_text("\n".join(["employee,a", *(f"E{n},{n}" for n in range(people))]))
-    keys = {"hash_key_file": secrets / "key", "facts_token_file": secrets / "token"}
+    keys = {"hash_key_file": secrets / "key", "facts_token_file": secrets / "token", "grpc_port": free_ports(1)[0]}
     with RedisServer() as redis, redis.client() as client:
         with gateway(small_repository, redis_url=redis.url, **keys) as first:
             command = [sys.executable, "-m", "serving.cli", "facts", "load", str(path), "--address", first.grpc]
@@ -181,8 +182,7 @@ def test_a_gateway_that_is_replaced_during_a_load_loses_nothing(small_repository
             first.process.send_signal(signal.SIGTERM)
             assert first.process.wait(20) == 0
         assert client.dbsize() < people
-        port = first.grpc.rpartition(":")[2]
-        with gateway(small_repository, redis_url=redis.url, grpc_port=port, **keys):
+        with gateway(small_repository, redis_url=redis.url, **keys):
             said, complaints = process.communicate(timeout=60)
         assert process.returncode == 0, complaints
         assert "trying again" in complaints

@@ -16,6 +16,7 @@ from serving.store.fetched import CORRUPT, FOUND, NOT_FOUND, UNAVAILABLE
 from serving.store.keys import HashKey
 from serving.store.link import MARKER
 from serving.store.redis_store import MOST_READ, OnlineStore
+from tests.support.ports import free_ports
 from tests.support.redis import RedisServer
 from tests.support.stores import KEY, KIND, event, eventually, online, sequence_of, stored
 
@@ -368,7 +369,7 @@ def test_tls(tmp_path: Path) -> None:
         assert not store.link.up
 
     with RedisServer() as server:
-        port = server.port + 1 if server.port < 65535 else server.port - 1
+        (port,) = free_ports(1)
         with server.client() as client:
             client.config_set("tls-cert-file", str(certificate), "tls-key-file", str(key))
             client.config_set("tls-auth-clients", "no", "tls-port", port)

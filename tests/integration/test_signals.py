@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.metrics import until
-from tests.support.processes import free_ports
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.integration
 

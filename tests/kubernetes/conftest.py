@@ -10,7 +10,7 @@ from tests.kubernetes.manifests import OVERLAYS, Manifest, render
 from tests.kubernetes.program import Program
 from tests.support.gateways import gateway
 from tests.support.metrics import scrape
-from tests.support.processes import free_ports
+from tests.support.ports import free_ports
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from tests.conftest import MODEL_REPO
 from tests.kubernetes.manifests import ROOT, named, workload, workloads
 from tests.kubernetes.program import dockerfile, epm_flags, image_environment, status
 from tests.support.metrics import until
-from tests.support.processes import free_ports
+from tests.support.ports import free_ports
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.integration

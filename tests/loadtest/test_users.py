@@ -8,7 +8,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from loadtest.bench.process_tree import ProcessTree
 from loadtest.users.__main__ import main
 from loadtest.users.kinds import KINDS
 from loadtest.users.thresholds import Thresholds
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.integration
 
@@ -110,8 +110,7 @@ def test_locust_itself_keeps_absolute_thresholds_by_its_exit_code(echo, tmp_path
 
 @pytest.mark.slow
 def test_a_master_adds_up_what_its_workers_did(echo, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_ports(1)[0])
     locust = (sys.executable, "-m", "locust", "-f", LOCUSTFILE, "PageOnEpm", "Dashboard")
     worker = subprocess.Popen([*locust, "--worker", "--master-host", "127.0.0.1", "--master-port", port])
     try:

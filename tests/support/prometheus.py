@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.processes import ServerProcess, free_ports
+from tests.support.ports import free_ports
+from tests.support.processes import ServerProcess
 
 JOB = "epm-gateway"
 SCRAPE_SECONDS = 2

@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from tests.support.ports import free_ports
 
 
 class RedisServer:
@@ -20,8 +21,7 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path | None = None, **options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None

@@ -17,7 +17,7 @@ import grpc
 from tests.faults.protocols import PROTOCOLS, Ask, Grpc, ask
 from tests.support.gateways import Running, gateway
 from tests.support.metrics import sample, until
-from tests.support.processes import free_ports
+from tests.support.ports import free_ports
 
 UNARY = ("tf_serving", "kserve", "epm")
 STREAM = "/epm.v1.PredictionService/StreamPredict"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import grpc
 
-from tests.support.processes import ServerProcess, free_ports
+from tests.support.ports import free_ports
+from tests.support.processes import ServerProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 

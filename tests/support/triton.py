@@ -16,7 +16,8 @@ from pathlib import Path
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from tests.support.processes import ServerProcess, free_ports
+from tests.support.ports import free_ports
+from tests.support.processes import ServerProcess
 
 BACKENDS = Path(__file__).parent / "triton_backends"
 
