@@ -30,6 +30,7 @@ from serving.telemetry.metrics import Metrics
 from serving.warm import warm
 
 if TYPE_CHECKING:
+    from serving.listeners.h2.listener import H2Listener
     from serving.store.redis_store import OnlineStore
 
 log = logging.getLogger("epm")
@@ -68,7 +69,7 @@ class Gateway:
         self.metrics.watch_models(lambda: self.repository.models)
         self.metrics.watch_queues(self.pipeline)
         self.metrics.watch(lambda: self.pipeline.ready)
-        self._grpc = GrpcListener(services, settings, self.metrics)
+        self._grpc = _listener(settings)(services, settings, self.metrics)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = self.http_port = 0
@@ -146,6 +147,15 @@ class Gateway:
                 for backend in dict.fromkeys((*served.backends, served.shadow)):
                     if isinstance(backend, RemoteBackend):
                         yield served.name, served.version, backend
+
+
+def _listener(settings: Settings) -> "type[GrpcListener | H2Listener]":
+    """What gRPC calls arrive at."""
+    if settings.listener == "grpc_aio":
+        return GrpcListener
+    from serving.listeners.h2.listener import H2Listener  # with Numba
+
+    return H2Listener
 
 
 def _kept(settings: Settings) -> Keeping:

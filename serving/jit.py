@@ -30,6 +30,7 @@ from typing import Any
 from numba import njit
 from numba.core import config
 from numba.core.caching import NullCache
+from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
@@ -241,3 +242,19 @@ def _compiled(function: Callable[..., Any], inline: bool) -> Callable[..., Any]:
     compiled = njit(nogil=True, error_model="numpy", forceinline=inline)(function)
     compiled._cache = _KernelCache(function)
     return compiled
+
+
+def callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A kernel of one signature that a C library calls: its `address` is what is handed over. Compiled when it is made.
+
+    It must raise nothing: an exception is shown on standard error, and zero is returned.
+    """
+
+    def made(function: Callable[..., Any]) -> Any:
+        called: Any = CFunc(
+            function, (signature.args, signature.return_type), locals={}, options={"error_model": "numpy"}
+        )
+        called._cache = _KernelCache(function)
+        return called
+
+    return made

@@ -1,0 +1,62 @@
+"""What a loop counts: cells that only it writes, and Python reads when metrics are asked for.
+
+A loop has int64[COUNTS] of its own, and of each model int64[width(inputs)] (`model_kernels.COUNTS`).
+"""
+
+import numpy as np
+
+from serving.jit import inlined, kernel
+
+ACCEPTED, REFUSED_CONNECTIONS, CLOSED_CONNECTIONS = 0, 1, 2
+STREAMS_OPENED, STREAMS_CLOSED, STREAMS_REFUSED, STREAMS_RESET = 3, 4, 5, 6
+"""Refused: no room for them. Reset: by the client, before their answer was complete."""
+ANSWERED, HANDED, EXHAUSTED = 7, 8, 9
+"""Messages that were answered here, given to Python, and refused for want of memory or room in the ring."""
+RECEIVED, SENT = 10, 11
+"""Bytes."""
+PROTOCOL_ERRORS, FLOODS, IDLE_CLOSED, SLOW_CLOSED, AGED = 12, 13, 14, 15, 16
+TURNS, DROPPED, NO_RING = 17, 18, 19
+"""Times that the loop woke up; answers of Python for calls that were gone; GONE and END that had to wait."""
+COUNTS = 32
+
+BOUNDS = np.array([0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]) * 1e9
+STAGE_BOUNDS = np.append(np.array([0.00001, 0.000025, 0.00005, 0.0001]) * 1e9, BOUNDS)
+"""Nanoseconds; as `telemetry.requests` has them, which a test compares."""
+DECODE, FEATURES, BACKEND, ENCODE = 0, 1, 2, 3
+TIMED_STAGES = 4
+METHODS, SIZES = 4, 2
+"""Methods: KServe, TF Serving, epm, epm's stream. Sizes: small, large."""
+WHOLE = 15 + 1
+"""Cells of a histogram of whole calls: buckets and the sum in nanoseconds."""
+STAGE = 19 + 1
+AT_STAGES = METHODS * SIZES * WHOLE
+AT_ROWS = AT_STAGES + TIMED_STAGES * STAGE
+"""Rows that raw inputs were given of, and how many of them had low coverage; calls, rows and nanoseconds of the
+forest; then int64[4, inputs], how often each input was in each state."""
+RAW_ROWS, LOW_ROWS, FOREST_CALLS, FOREST_ROWS, FOREST_TIME = 0, 1, 2, 3, 4
+AT_STATES = AT_ROWS + 8
+SMALL_ROWS = 64
+
+
+@inlined
+def observe(cells, start, bounds, time):
+    """Count a time in a histogram that begins at `start`."""
+    bucket = 0
+    while bucket < bounds.size and time > bounds[bucket]:
+        bucket += 1
+    cells[start + bucket] += 1
+    cells[start + bounds.size + 1] += time
+
+
+@kernel
+def answered(cells, method, rows, times):
+    """Count an answer. times: int64[5], when it began and when each stage ended."""
+    size = 0 if rows <= SMALL_ROWS else 1
+    observe(cells, (method * SIZES + size) * WHOLE, BOUNDS, times[4] - times[0])
+    for stage in range(TIMED_STAGES):
+        took = times[stage + 1] - times[stage]
+        if took > 0:
+            observe(cells, AT_STAGES + stage * STAGE, STAGE_BOUNDS, took)
+    cells[AT_ROWS + FOREST_CALLS] += 1
+    cells[AT_ROWS + FOREST_ROWS] += rows
+    cells[AT_ROWS + FOREST_TIME] += times[3] - times[2]

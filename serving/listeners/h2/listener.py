@@ -1,0 +1,125 @@
+"""The compiled listener: loops in threads, and in Python what they do not answer themselves."""
+
+import asyncio
+import errno
+import os
+import socket
+from functools import partial
+
+import numpy as np
+
+from serving.listeners.h2 import library
+from serving.listeners.h2.handed import CallContext, HandedCalls
+from serving.listeners.h2.loop import Loop, MethodOf
+from serving.listeners.h2.methods import CODECS, kind
+from serving.listeners.handlers import Handlers
+from serving.protocols.method import Service
+from serving.settings import Settings
+from serving.telemetry.metrics import Metrics
+
+BACKLOG = 1024
+AGAIN_SECONDS = 0.001
+NOTICE_SECONDS = 0.15
+"""How long new calls are still taken after clients were told to call elsewhere."""
+
+
+class H2Listener:
+    """As `GrpcListener`, on loops without the GIL. Raises SettingsError also where libnghttp2 is not there."""
+
+    def __init__(self, services: list[Service], settings: Settings, metrics: Metrics) -> None:
+        library.library()
+        self._settings = settings
+        self._handlers = Handlers(services, settings, metrics)
+        self.set_ready = self._handlers.set_ready
+        self._notify = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._shared = np.zeros(2, np.int64)
+        self._loops: list[Loop] = []
+        self._handed: list[HandedCalls] = []
+        self._to_wake: set[int] = set()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the port that was bound. Raises OSError when it cannot be."""
+        found = {
+            f"/{service}/{name}": handler
+            for service, methods in self._handlers.of.items()
+            for name, handler in methods.items()
+        }
+        known = [MethodOf(path.encode(), kind(handler), CODECS.get(path, 0)) for path, handler in found.items()]
+        by_number = dict(enumerate(found.values()))
+        await asyncio.to_thread(library.compile_loop)
+        sockets = _listen(host, port, self._settings.loop_threads)
+        for number in range(len(sockets)):
+            loop = await asyncio.to_thread(Loop, number, self._settings, known, self._shared, self._notify)
+            self._loops.append(loop)
+            self._handed.append(HandedCalls(by_number, partial(self._say, number), self._settings.max_message_bytes))
+        bound = int(sockets[0].getsockname()[1])
+        asyncio.get_running_loop().add_reader(self._notify, self._look)
+        for loop, listening in zip(self._loops, sockets, strict=True):
+            loop.start(listening)
+        return bound
+
+    async def drain(self, seconds: float) -> None:
+        """Tell clients to call elsewhere, let running calls finish for at most so long, then leave."""
+        for loop in self._loops:
+            loop.stop(seconds)
+        await asyncio.sleep(min(NOTICE_SECONDS, seconds))
+        self._handlers.stop_taking()
+        await asyncio.gather(*(asyncio.to_thread(loop.join, seconds + 1) for loop in self._loops))
+        asyncio.get_running_loop().remove_reader(self._notify)
+
+    def _look(self) -> None:
+        """Take what the loops have handed over."""
+        os.eventfd_read(self._notify)
+        for loop, handed in zip(self._loops, self._handed, strict=True):
+            for record in loop.from_loop.records():
+                handed.take(record)
+
+    def _say(
+        self, number: int, record: int, call: CallContext, status: int, message: bytes | None, trailers: bytes
+    ) -> None:
+        """Put a record into a loop's ring, and wake the loop when this turn of ours is over."""
+        if call.generation < 0:
+            return
+        self._loops[number].to_loop.say(record, call.stream, call.generation, status, message, trailers)
+        if number not in self._to_wake:
+            self._to_wake.add(number)
+            asyncio.get_running_loop().call_soon(self._wake, number)
+
+    def _wake(self, number: int) -> None:
+        loop = self._loops[number]
+        settled = loop.to_loop.settle()
+        loop.wake()
+        if settled:
+            self._to_wake.discard(number)
+        else:
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._wake, number)
+
+
+def _listen(host: str, port: int, count: int) -> list[socket.socket]:
+    """So many sockets that listen on one port. Raises OSError, also when somebody else listens there."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror as error:
+        raise OSError(f"cannot listen for gRPC on {host}:{port}: {error.strerror}") from error
+    made: list[socket.socket] = []
+    try:
+        if port:
+            with socket.socket(family, socket.SOCK_STREAM) as alone:  # a port that others share would be ours as well
+                alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                alone.bind(address)
+        for _ in range(count):
+            listening = socket.socket(family, socket.SOCK_STREAM)
+            made.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listening.setblocking(False)
+            listening.bind(address)
+            address = (address[0], listening.getsockname()[1], *address[2:])
+        for listening in made:
+            listening.listen(BACKLOG)
+    except OSError as error:
+        for listening in made:
+            listening.close()
+        why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise OSError(f"cannot listen for gRPC on {host}:{port}: {why}") from error
+    return made

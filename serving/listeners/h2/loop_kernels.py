@@ -1,0 +1,424 @@
+"""The event loop of one thread: sockets, sessions, streams, timers. Without the GIL, until it is told to stop."""
+
+from serving.jit import inlined, kernel
+from serving.listeners.h2 import count_kernels as count
+from serving.listeners.h2 import libc_kernels as c
+from serving.listeners.h2 import loop_state_kernels as at
+from serving.listeners.h2 import nghttp2_kernels as h2
+from serving.listeners.h2.buffer_kernels import append, give_back
+from serving.listeners.h2.hand_kernels import tell_gone, wake_python
+from serving.listeners.h2.loop_state_kernels import connection_at, stream_at
+from serving.listeners.h2.memory_kernels import acquire, copy, ints, octets, release, words
+from serving.listeners.h2.message_kernels import advance
+from serving.listeners.h2.reply_kernels import take_replies
+from serving.listeners.h2.stream_kernels import close_stream, make_dirty, make_ready
+
+LISTENING, WOKEN = -1, -2
+"""What epoll says instead of a connection's number."""
+SWEEP_EVERY = 100_000_000
+"""Nanoseconds between two looks at all connections."""
+READS = 4
+"""Times that a connection is read from before others have their turn."""
+NOTICED, LEAVING = 1, 2
+"""Of draining: clients were told that they should call elsewhere; and from which stream on nothing is taken."""
+NOTICE_TIME = 100_000_000
+"""Between the two: calls that were under way when clients were told are answered."""
+
+
+@kernel
+def run(address):
+    """Serve until SEEN says so. address: of int64[LOOP]. Returns the number of connections that were cut off."""
+    loop = words(address, at.LOOP)
+    counted = words(loop[at.COUNTED], count.COUNTS)
+    loop[at.NOW] = c.clock(loop[at.SMALL])
+    waiting = 0
+    while True:
+        timeout = 1 if waiting else 50 if loop[at.DRAINING] else 250
+        n = c.epoll_wait(loop[at.EPOLL], loop[at.EVENTS], loop[at.EVENT_COUNT], timeout)
+        counted[count.TURNS] += 1
+        loop[at.NOW] = c.clock(loop[at.SMALL])
+        shared = loop[at.TABLE_ADDRESS]
+        epoch = acquire(shared + 8 * at.SHARED_EPOCH)
+        loop[at.TABLE] = acquire(shared + 8 * at.SHARED_TABLE)
+        release(address + 8 * at.SEEN, epoch)
+        events = ints(loop[at.EVENTS], 3 * loop[at.EVENT_COUNT])
+        accepting = False
+        for i in range(n):
+            number = events[3 * i + 1]
+            if number == LISTENING:
+                accepting = True
+            elif number == WOKEN:
+                c.read(loop[at.WAKE], loop[at.SMALL], 8)
+            else:
+                served(loop, number, events[3 * i], events[3 * i + 2])
+        take_replies(loop)
+        waiting = work(loop)
+        flush_all(loop)
+        if accepting:
+            accept(loop)
+        if loop[at.NOW] - loop[at.SWEPT] > SWEEP_EVERY:
+            loop[at.SWEPT] = loop[at.NOW]
+            waiting += sweep(loop)
+            waiting += work(loop)
+            flush_all(loop)
+        wake_python(loop)
+        stop = acquire(address + 8 * at.STOP)
+        if stop and drained(loop, stop):
+            return close_all(loop)
+
+
+@kernel
+def accept(loop):
+    """Take the connections that wait, as many as there is room for."""
+    counted = words(loop[at.COUNTED], count.COUNTS)
+    for _ in range(64):
+        if loop[at.LISTENER] < 0:
+            return
+        fd = c.accept4(loop[at.LISTENER], 0, 0, c.SOCK_NONBLOCK | c.SOCK_CLOEXEC)
+        if fd < 0:
+            return
+        counted[count.ACCEPTED] += 1
+        if loop[at.FREE_CONNECTION_COUNT] == 0 or not open_connection(loop, fd):
+            counted[count.REFUSED_CONNECTIONS] += 1
+            c.close(fd)
+
+
+@kernel
+def open_connection(loop, fd):
+    """A row, a session and epoll's eye for a socket."""
+    left = loop[at.FREE_CONNECTION_COUNT] - 1
+    number = words(loop[at.FREE_CONNECTIONS], loop[at.CONNECTION_COUNT])[left]
+    connection = connection_at(loop, number)
+    generation, dirty = connection[at.WIRE_GENERATION], connection[at.IS_DIRTY]
+    connection[:] = 0
+    connection[at.WIRE_GENERATION], connection[at.IS_DIRTY] = (generation + 1) & 0x7FFFFFFF, dirty
+    connection[at.FD], connection[at.OWNER] = fd, loop[at.SELF]
+    connection[at.OPENED] = connection[at.LAST] = connection[at.RESETS_SINCE] = loop[at.NOW]
+    small = words(loop[at.SMALL], 4)
+    small[0] = 1
+    c.setsockopt(fd, c.IPPROTO_TCP, c.TCP_NODELAY, loop[at.SMALL], 4)
+    address = loop[at.CONNECTIONS] + number * at.CONNECTION * 8
+    if h2.session_server_new2(loop[at.SMALL], loop[at.CALLBACKS], address, loop[at.OPTIONS]) != 0:
+        connection[at.FD] = -1
+        return False
+    connection[at.SESSION] = small[0]
+    h2.submit_settings(connection[at.SESSION], 0, loop[at.SETTINGS], loop[at.SETTINGS_COUNT])
+    h2.session_set_local_window_size(connection[at.SESSION], 0, 0, 16 * loop[at.WINDOW])
+    if not watch(loop, number, c.EPOLL_CTL_ADD, False):
+        h2.session_del(connection[at.SESSION])
+        connection[at.FD], connection[at.SESSION] = -1, 0
+        return False
+    loop[at.FREE_CONNECTION_COUNT] = left
+    make_dirty(loop, number)
+    return True
+
+
+@kernel
+def watch(loop, number, how, writing):
+    """Have epoll tell when there is something to read, and, if `writing`, room to write."""
+    connection = connection_at(loop, number)
+    event = ints(loop[at.SMALL], 3)
+    event[0] = c.EPOLLIN | c.EPOLLRDHUP | (c.EPOLLOUT if writing else 0)
+    event[1], event[2] = number, connection[at.WIRE_GENERATION]
+    connection[at.WRITING] = writing
+    return c.epoll_ctl(loop[at.EPOLL], how, connection[at.FD], loop[at.SMALL]) == 0
+
+
+@kernel
+def served(loop, number, what, generation):
+    """What epoll told of a connection."""
+    connection = connection_at(loop, number)
+    if connection[at.FD] < 0 or connection[at.WIRE_GENERATION] != generation:
+        return
+    if what & c.EPOLLOUT:
+        make_dirty(loop, number)
+    if what & (c.EPOLLIN | c.EPOLLERR | c.EPOLLHUP | c.EPOLLRDHUP) and not receive(loop, number):
+        close_connection(loop, number)
+
+
+@kernel
+def receive(loop, number):
+    """Read what came and give it to the session; False when the connection is to be closed."""
+    connection = connection_at(loop, number)
+    counted = words(loop[at.COUNTED], count.COUNTS)
+    for _ in range(READS):
+        n = c.recv(connection[at.FD], loop[at.BUFFER], loop[at.BUFFER_SIZE], 0)
+        if n < 0:
+            wrong = c.error_number()
+            return wrong == c.EAGAIN or wrong == c.EINTR
+        if n == 0:
+            return False
+        connection[at.LAST] = loop[at.NOW]
+        connection[at.PINGED] = 0
+        counted[count.RECEIVED] += n
+        taken = h2.session_mem_recv(connection[at.SESSION], loop[at.BUFFER], n)
+        make_dirty(loop, number)
+        if taken < 0:
+            counted[count.PROTOCOL_ERRORS] += 1
+            flush(loop, number)  # a GOAWAY tells why
+            return False
+        if n < loop[at.BUFFER_SIZE]:
+            return True
+    return True
+
+
+@kernel
+def work(loop):
+    """Go on with all streams that are ready; how many have to wait for room in the ring."""
+    ready = words(loop[at.READY], loop[at.STREAM_COUNT])
+    waiting = i = 0
+    while i < loop[at.READY_COUNT]:
+        number = ready[i]
+        stream_at(loop, number)[at.IS_READY] = 0
+        i += 1
+        if not advance(loop, number):
+            stream_at(loop, number)[at.IS_READY] = 1
+            ready[waiting] = number
+            waiting += 1
+    loop[at.READY_COUNT] = waiting
+    return waiting
+
+
+@kernel
+def flush_all(loop):
+    """Send what there is to send."""
+    dirty = words(loop[at.DIRTY], loop[at.CONNECTION_COUNT])
+    i = 0
+    while i < loop[at.DIRTY_COUNT]:
+        number = dirty[i]
+        i += 1
+        connection = connection_at(loop, number)
+        connection[at.IS_DIRTY] = 0
+        if connection[at.FD] >= 0 and not flush(loop, number):
+            close_connection(loop, number)
+    loop[at.DIRTY_COUNT] = 0
+
+
+@kernel
+def flush(loop, number):
+    """Send as much as the socket takes; False when the connection is to be closed."""
+    connection = connection_at(loop, number)
+    if connection[at.PENDING_BYTES]:
+        sent = send(
+            loop,
+            connection,
+            connection[at.PENDING] + connection[at.PENDING_SENT],
+            connection[at.PENDING_BYTES] - connection[at.PENDING_SENT],
+        )
+        if sent < 0:
+            return False
+        connection[at.PENDING_SENT] += sent
+        if connection[at.PENDING_SENT] < connection[at.PENDING_BYTES]:
+            return stalled(loop, number, sent)
+        give_back(loop, connection, at.PENDING)
+        connection[at.PENDING_SENT] = 0
+    size = loop[at.SENDING_SIZE]
+    gathered = octets(loop[at.SENDING], size)
+    filled = 0
+    small = words(loop[at.SMALL] + 48 * 8, 1)
+    while True:
+        n = h2.session_mem_send(connection[at.SESSION], loop[at.SMALL] + 48 * 8)
+        if n < 0:
+            return False
+        if n > 0:
+            if n > size - filled:
+                if not give(loop, connection, filled):
+                    return False
+                filled = 0
+                if connection[at.PENDING_BYTES]:
+                    # the frame that was taken from the session has to follow what the socket did not take
+                    if not append(loop, connection, at.PENDING, octets(small[0], n), 0, n):
+                        return False
+                    return stalled(loop, number, 1)
+            copy(octets(small[0], n), 0, n, gathered, filled)
+            filled += n
+        if n == 0 or filled > size - 20000:
+            if filled and not give(loop, connection, filled):
+                return False
+            filled = 0
+            if connection[at.PENDING_BYTES]:
+                return stalled(loop, number, 1)
+            if n == 0:
+                break
+    connection[at.STALLED] = 0
+    if connection[at.WRITING]:
+        watch(loop, number, c.EPOLL_CTL_MOD, False)
+    session = connection[at.SESSION]
+    return h2.session_want_read(session) != 0 or h2.session_want_write(session) != 0
+
+
+@kernel
+def give(loop, connection, size):
+    """Send what was gathered; what the socket does not take is kept. False when that cannot be."""
+    sent = send(loop, connection, loop[at.SENDING], size)
+    if sent < 0:
+        return False
+    if sent < size:
+        return append(loop, connection, at.PENDING, octets(loop[at.SENDING], size), sent, size - sent)
+    return True
+
+
+@inlined
+def send(loop, connection, address, size):
+    """Bytes that the socket took; -1 when it is broken."""
+    sent = c.send(connection[at.FD], address, size, c.MSG_NOSIGNAL)
+    if sent < 0:
+        wrong = c.error_number()
+        return 0 if wrong == c.EAGAIN or wrong == c.EINTR else -1
+    words(loop[at.COUNTED], count.COUNTS)[count.SENT] += sent
+    return sent
+
+
+@kernel
+def stalled(loop, number, sent):
+    """The socket takes no more for now."""
+    connection = connection_at(loop, number)
+    if connection[at.STALLED] == 0 or sent > 0:
+        connection[at.STALLED] = loop[at.NOW]
+    if not connection[at.WRITING]:
+        watch(loop, number, c.EPOLL_CTL_MOD, True)
+    return True
+
+
+@kernel
+def close_connection(loop, number):
+    """Close the socket and all of its streams."""
+    connection = connection_at(loop, number)
+    if connection[at.FD] < 0:
+        return
+    if connection[at.CALLS]:
+        for row in range(loop[at.STREAM_COUNT]):
+            stream = stream_at(loop, row)
+            if stream[at.STATE] == at.OPEN and stream[at.CONNECTION_OF] == number:
+                if stream[at.TOLD] and not tell_gone(loop, row):
+                    stream[at.STATE] = at.CLOSED
+                else:
+                    close_stream(loop, row)
+    h2.session_del(connection[at.SESSION])
+    c.close(connection[at.FD])
+    give_back(loop, connection, at.PENDING)
+    connection[at.FD], connection[at.SESSION] = -1, 0
+    words(loop[at.FREE_CONNECTIONS], loop[at.CONNECTION_COUNT])[loop[at.FREE_CONNECTION_COUNT]] = number
+    loop[at.FREE_CONNECTION_COUNT] += 1
+    words(loop[at.COUNTED], count.COUNTS)[count.CLOSED_CONNECTIONS] += 1
+
+
+@kernel
+def sweep(loop):
+    """Look after all connections: those that stand still end, and streams that Python was not told of are told."""
+    counted = words(loop[at.COUNTED], count.COUNTS)
+    waiting = 0
+    for row in range(loop[at.STREAM_COUNT]):
+        stream = stream_at(loop, row)
+        if stream[at.STATE] == at.CLOSED:
+            if tell_gone(loop, row):
+                close_stream(loop, row)
+            else:
+                waiting += 1
+        elif stream[at.STATE] == at.OPEN:
+            slow = stream[at.HEADERS_SEEN] == 0 or (stream[at.ENDED] == 0 and stream[at.TOLD] == 0)
+            if slow and stream[at.FINISHED] == 0 and loop[at.NOW] - last_sign(loop, stream) > loop[at.SLOW]:
+                counted[count.SLOW_CLOSED] += 1
+                h2.session_terminate_session(
+                    connection_at(loop, stream[at.CONNECTION_OF])[at.SESSION], h2.ENHANCE_YOUR_CALM
+                )
+                make_dirty(loop, stream[at.CONNECTION_OF])
+            if loop[at.DRAINING]:
+                make_ready(loop, row)
+    for number in range(loop[at.CONNECTION_COUNT]):
+        connection = connection_at(loop, number)
+        if connection[at.FD] >= 0:
+            look_after(loop, number, connection, counted)
+    return waiting
+
+
+@inlined
+def last_sign(loop, stream):
+    """When anything came on the connection of a stream, or the stream began."""
+    return max(stream[at.BEGAN], connection_at(loop, stream[at.CONNECTION_OF])[at.LAST])
+
+
+@kernel
+def look_after(loop, number, connection, counted):
+    """One connection."""
+    now = loop[at.NOW]
+    if connection[at.STALLED] and now - connection[at.STALLED] > loop[at.SLOW]:
+        counted[count.SLOW_CLOSED] += 1
+        close_connection(loop, number)
+        return
+    quiet = now - connection[at.LAST]
+    if connection[at.PINGED] and now - connection[at.PINGED] > loop[at.SLOW]:
+        counted[count.SLOW_CLOSED] += 1
+        close_connection(loop, number)
+        return
+    if connection[at.CALLS] == 0 and connection[at.STALLED] == 0:
+        if loop[at.IDLE] and quiet > loop[at.IDLE] and connection[at.CLOSING] == 0:
+            counted[count.IDLE_CLOSED] += 1
+            connection[at.CLOSING] = 1
+            h2.session_terminate_session(connection[at.SESSION], h2.NO_ERROR)
+            make_dirty(loop, number)
+        elif connection[at.CLOSING] and quiet > loop[at.SLOW]:
+            close_connection(loop, number)
+            return
+    elif quiet > loop[at.PING_AFTER] and connection[at.PINGED] == 0:
+        connection[at.PINGED] = now
+        h2.submit_ping(connection[at.SESSION], 0, 0)
+        make_dirty(loop, number)
+    if loop[at.AGE] and connection[at.CLOSING] == 0 and now - connection[at.OPENED] > loop[at.AGE]:
+        counted[count.AGED] += 1
+        connection[at.CLOSING] = 1
+        connection[at.NOTICED_AT] = now
+        h2.submit_shutdown_notice(connection[at.SESSION])
+        make_dirty(loop, number)
+    if connection[at.NOTICED_AT] and now - connection[at.NOTICED_AT] > NOTICE_TIME:
+        connection[at.NOTICED_AT] = 0
+        connection[at.CLOSING] = 2
+        last = h2.session_get_last_proc_stream_id(connection[at.SESSION])
+        h2.submit_goaway(connection[at.SESSION], 0, last, h2.NO_ERROR, 0, 0)
+        make_dirty(loop, number)
+
+
+@kernel
+def drained(loop, stop):
+    """Whether the loop may end. The first time it stops listening and tells clients to call elsewhere."""
+    if loop[at.DRAINING] == 0:
+        loop[at.DRAINING] = NOTICED
+        if loop[at.LISTENER] >= 0:
+            c.epoll_ctl(loop[at.EPOLL], c.EPOLL_CTL_DEL, loop[at.LISTENER], loop[at.SMALL])
+            c.close(loop[at.LISTENER])
+            loop[at.LISTENER] = -1
+        for number in range(loop[at.CONNECTION_COUNT]):
+            connection = connection_at(loop, number)
+            if connection[at.FD] >= 0 and connection[at.CLOSING] == 0:
+                connection[at.CLOSING], connection[at.NOTICED_AT] = 1, loop[at.NOW]
+                h2.submit_shutdown_notice(connection[at.SESSION])
+                make_dirty(loop, number)
+        flush_all(loop)
+        loop[at.DRAINED_SINCE] = loop[at.NOW]
+        return False
+    if stop > 1 or loop[at.NOW] > loop[at.DRAIN_UNTIL]:
+        return True
+    if loop[at.NOW] - loop[at.DRAINED_SINCE] < 2 * NOTICE_TIME:
+        return False
+    if loop[at.FREE_STREAM_COUNT] < loop[at.STREAM_COUNT]:
+        return False
+    for number in range(loop[at.CONNECTION_COUNT]):
+        connection = connection_at(loop, number)
+        if connection[at.FD] >= 0 and (connection[at.PENDING_BYTES] or connection[at.NOTICED_AT]):
+            return False
+    return True
+
+
+@kernel
+def close_all(loop):
+    """Close every connection; how many there were that still had calls."""
+    cut = 0
+    if loop[at.LISTENER] >= 0:
+        c.close(loop[at.LISTENER])
+        loop[at.LISTENER] = -1
+    for number in range(loop[at.CONNECTION_COUNT]):
+        connection = connection_at(loop, number)
+        if connection[at.FD] >= 0:
+            cut += connection[at.CALLS] > 0
+            close_connection(loop, number)
+    return cut
