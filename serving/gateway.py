@@ -22,6 +22,7 @@ from serving.pipeline import Pipeline
 from serving.protocols.epm import Epm
 from serving.protocols.features import FeatureService
 from serving.protocols.kserve import KServe
+from serving.protocols.method import Service
 from serving.protocols.tf_serving import TfServing
 from serving.repository.chosen import making, servers
 from serving.repository.repository import Repository
@@ -69,7 +70,7 @@ class Gateway:
         self.metrics.watch_models(lambda: self.repository.models)
         self.metrics.watch_queues(self.pipeline)
         self.metrics.watch(lambda: self.pipeline.ready)
-        self._grpc = _listener(settings)(services, settings, self.metrics)
+        self._grpc = _listener(services, settings, self.metrics, self.pipeline)
         self._http = HttpListener(self.pipeline, settings, self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
         self.grpc_port = self.http_port = 0
@@ -149,13 +150,15 @@ class Gateway:
                         yield served.name, served.version, backend
 
 
-def _listener(settings: Settings) -> "type[GrpcListener | H2Listener]":
-    """What gRPC calls arrive at."""
+def _listener(
+    services: list[Service], settings: Settings, metrics: Metrics, pipeline: Pipeline
+) -> "GrpcListener | H2Listener":
+    """What gRPC calls arrive at. Raises SettingsError."""
     if settings.listener == "grpc_aio":
-        return GrpcListener
+        return GrpcListener(services, settings, metrics)
     from serving.listeners.h2.listener import H2Listener  # with Numba
 
-    return H2Listener
+    return H2Listener(services, settings, metrics, pipeline)
 
 
 def _kept(settings: Settings) -> Keeping:

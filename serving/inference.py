@@ -85,6 +85,11 @@ class Inference:
         """About how long so many rows take in this process."""
         return self._cost[0] + self._cost[1] * rows
 
+    @property
+    def plain(self) -> bool:
+        """Whether a row is simply computed: nothing is kept, compared or batched."""
+        return self.cache is None and self._shadow is None and not self._forced
+
     def quick(self, rows: int) -> bool:
         """Whether so many rows can be answered on the event loop, at once."""
         return not self._forced and self.here(rows) and self._seconds(rows) <= SLOW_SECONDS

@@ -34,6 +34,7 @@ from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+from numba.core.types import unliteral
 
 from serving import settings
 
@@ -239,8 +240,13 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled(function: Callable[..., Any], inline: bool) -> Callable[..., Any]:
     if function.__closure__:
         raise TypeError(f"{function.__qualname__}: a kernel is no closure: what it closes over is in no source")
+    # Numba compiles a callee once more for each constant it is called with; LLVM sees constants anyway.
     compiled = njit(nogil=True, error_model="numpy", forceinline=inline)(function)
     compiled._cache = _KernelCache(function)
+    template = compiled.get_call_template
+    compiled.get_call_template = lambda args, kws: template(
+        tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+    )
     return compiled
 
 

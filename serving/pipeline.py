@@ -175,7 +175,7 @@ class Pipeline:
             return await self._answer(served, rows, prepare, deadline, priority, watch)
         watch.rows = rows = self._check_entities(served, inputs, entities)
         assert self._store is not None  # noqa: S101 (checked with the entities)
-        with self._admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
+        with self.admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
             fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
         watch.lap(STORE)
         prepare = partial(self._prepare_stored, served, inputs, deadline, fetched, entities.present_month)
@@ -258,7 +258,7 @@ class Pipeline:
             prepared = timed()
             if inference.quick(rows):
                 return self._finish(served, prepared, inference.run(prepared.tensors, watch))
-            with self._admitted(rows):
+            with self.admitted(rows):
                 tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
             return self._finish(served, prepared, tensors)
         if inference.here(rows):
@@ -268,7 +268,7 @@ class Pipeline:
                 return finished(prepared, inference.run(prepared.tensors, watch))
 
             return await self._in_worker(whole, rows, watch)
-        with self._admitted(rows):
+        with self.admitted(rows):
             prepared = await self._worked(timed, watch)
             tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
             return await self._worked(partial(finished, prepared, tensors), watch)
@@ -280,7 +280,8 @@ class Pipeline:
         self.rows_in_flight += rows
 
     @contextmanager
-    def _admitted(self, rows: int) -> Iterator[None]:
+    def admitted(self, rows: int) -> Iterator[None]:
+        """So many rows are being answered. Raises Overloaded when that would be too many."""
         self._admit(rows)
         try:
             yield

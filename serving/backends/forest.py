@@ -25,10 +25,10 @@ class ForestBackend(InProcess):
         output that is promised.
         """
         graph = forest_graph.read(model)
-        self._model = lay_out(graph)
-        self._reads, self._row = graph.reads, (graph.trees.features,)
-        self._targets = len(graph.trees.base)
-        self._scores, self._label = _outputs(graph, promised)
+        self.model = lay_out(graph)
+        self.reads, self._row = graph.reads, (graph.trees.features,)
+        self.targets = len(graph.trees.base)
+        self.scores, self.label = _outputs(graph, promised)
         self._squeezed = graph.squeezed
         self.inputs: dict[str, tuple[Any, ...]] = {graph.reads: ("N", graph.trees.features)}
 
@@ -37,22 +37,22 @@ class ForestBackend(InProcess):
 
         Raises BackendRefused, also when a score is no number: the sums of some row overflow.
         """
-        X = tensors.get(self._reads)
+        X = tensors.get(self.reads)
         if X is None or X.dtype != _FLOAT32 or X.shape[1:] != self._row:
-            raise BackendRefused(f"forest: {self._reads} is not float32[n, {self._row[0]}]")
+            raise BackendRefused(f"forest: {self.reads} is not float32[n, {self._row[0]}]")
         if not X.flags.carray:
             X = np.array(X, order="C")  # kernels are compiled for arrays that may be written to and follow each other
         n = len(X)
-        scores = np.empty((n, self._targets), _FLOAT32)
-        label = np.empty(n, _INT32) if self._label else _NO_LABEL
-        forest_kernels.answer(X, self._model, scores, label)
+        scores = np.empty((n, self.targets), _FLOAT32)
+        label = np.empty(n, _INT32) if self.label else _NO_LABEL
+        forest_kernels.answer(X, self.model, scores, label)
         if not output_kernels.all_finite(scores.reshape(-1)):
-            raise BackendRefused(f"forest: output {self._scores or self._label} is no number in some place")
+            raise BackendRefused(f"forest: output {self.scores or self.label} is no number in some place")
         outputs: dict[str, NDArray[Any]] = {}
-        if self._scores:
-            outputs[self._scores] = scores.reshape(n) if self._squeezed else scores
-        if self._label:
-            outputs[self._label] = label
+        if self.scores:
+            outputs[self.scores] = scores.reshape(n) if self._squeezed else scores
+        if self.label:
+            outputs[self.label] = label
         return outputs
 
 

@@ -85,10 +85,10 @@ class RowSchema:
         self.order = np.array([numbers[name] for name in (*self.columns, *histories)])
         """int64[C + K]: place among the contract's inputs of what stands in `RawRows`."""
         weights = np.array([raw.weight for raw in self.inputs])
-        self._facts = np.array([_facts(raw) for raw in self.inputs]).T.copy()
-        self._facts[4] = weights / weights.sum()
+        self.facts = np.array([_facts(raw) for raw in self.inputs]).T.copy()
+        self.facts[4] = weights / weights.sum()
         ages = [np.inf if raw.max_age_days is None else raw.max_age_days for raw in self.inputs]
-        self._min_coverage = float(contract.min_coverage)
+        self.min_coverage = float(contract.min_coverage)
         self._max_age = np.array(ages) * 86_400_000
         self._stale_is_error = np.array([raw.stale == "error" for raw in self.inputs])
 
@@ -159,8 +159,8 @@ class RowSchema:
             rows.values,
             rows.history,
             self.order,
-            self._facts,
-            self._min_coverage,
+            self.facts,
+            self.min_coverage,
             found.coverage,
             found.marks,
             found.wrong,

@@ -41,8 +41,8 @@ class ServedModel:
     attached: WeakKeyDictionary[Any, Any] = field(default_factory=WeakKeyDictionary, init=False)
     """What others keep beside this version, by whose it is: gone with it, or with them."""
     graph_inputs: Mapping[str, tuple[int, ...]] = field(init=False)
-    _features_input: str | None = field(init=False)
-    _window_input: str | None = field(init=False)
+    features_input: str | None = field(init=False)
+    window_input: str | None = field(init=False)
     graph_outputs: tuple[str, ...] = field(init=False)
     """Names of the graph's outputs that answers are made of."""
     decision: ClassOutput | ProbabilityOutput | None = field(init=False)
@@ -50,17 +50,17 @@ class ServedModel:
     class_names: tuple[bytes, ...] = field(init=False)
     threshold: np.float32 | None = field(init=False)
     """From which probability on the model's label is 1, as the graph compares it; None where no threshold decides."""
-    _missing_allowed: Mapping[str, bool] = field(init=False)
+    missing_allowed: Mapping[str, bool] = field(init=False)
 
     def __post_init__(self) -> None:
         shapes = {tensor.name: tensor.shape for tensor in self.contract.tensors}
         object.__setattr__(self, "graph_inputs", shapes)
         missing_allowed = {tensor.name: tensor.missing_allowed for tensor in self.contract.tensors}
-        object.__setattr__(self, "_missing_allowed", missing_allowed)
+        object.__setattr__(self, "missing_allowed", missing_allowed)
         program = self.contract.program
         by_shape = {shape: name for name, shape in shapes.items()}
-        object.__setattr__(self, "_features_input", by_shape.get((len(program.features),)))
-        object.__setattr__(self, "_window_input", by_shape.get((self.contract.months, len(program.window))))
+        object.__setattr__(self, "features_input", by_shape.get((len(program.features),)))
+        object.__setattr__(self, "window_input", by_shape.get((self.contract.months, len(program.window))))
         object.__setattr__(self, "graph_outputs", tuple(self.contract.graph_outputs()))
         decision = self.contract.decision
         object.__setattr__(self, "decision", decision)
@@ -101,10 +101,10 @@ class ServedModel:
     def graph_tensors(self, made: Features) -> dict[str, NDArray[np.float32]]:
         """What the program made, as the graph's own inputs."""
         tensors = {}
-        if self._features_input is not None:
-            tensors[self._features_input] = made.features
-        if self._window_input is not None:
-            tensors[self._window_input] = made.window
+        if self.features_input is not None:
+            tensors[self.features_input] = made.features
+        if self.window_input is not None:
+            tensors[self.window_input] = made.window
         return tensors
 
     def takes_ready(self, names: Mapping[str, object]) -> bool:
@@ -131,7 +131,7 @@ class ServedModel:
                 raise InvalidInput.cell(name, f"shape {list(tensor.shape)}", expected)
             if np.isinf(tensor).any():
                 raise InvalidInput.cell(name, "an infinite value", "finite values")
-            if not self._missing_allowed[name] and np.isnan(tensor).any():
+            if not self.missing_allowed[name] and np.isnan(tensor).any():
                 raise InvalidInput.cell(
                     name, "NaN", "numbers: raw columns may be missing, this tensor has no way to say so"
                 )

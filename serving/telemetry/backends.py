@@ -56,6 +56,12 @@ class BackendCounts(Collector):
                 asked.rows += rows
                 asked.seconds += seconds
 
+    def add(self, model: str, version: int, backend: str, calls: int, rows: int, seconds: float) -> None:
+        """Count calls of a backend that were answered elsewhere."""
+        with self._lock:
+            asked = self._asked.setdefault((model, str(version), backend, "ok"), _Asked())
+            asked.calls, asked.rows, asked.seconds = asked.calls + calls, asked.rows + rows, asked.seconds + seconds
+
     def batched(self, model: str, version: int, rows: int, calls: int, waited: float) -> None:
         """Count one shared batch. On the event loop."""
         of = (model, str(version))

@@ -86,6 +86,13 @@ class Histograms(Collector):
         self._counts[row * self._width + bisect_left(self._bounds, value)] += 1
         self._sums[row] += value
 
+    def add(self, row: int, buckets: Sequence[int], total: float) -> None:
+        """Count values of which `buckets` says how many fell into each, the one above all bounds last."""
+        start = row * self._width
+        for bucket, count in enumerate(buckets):
+            self._counts[start + bucket] += count
+        self._sums[row] += total
+
     def observe_each(self, rows: Sequence[int], values: Sequence[float]) -> None:
         """Count values, each into a row of its own; a value of 0 is none."""
         counts, sums, bounds, width = self._counts, self._sums, self._bounds, self._width

@@ -16,6 +16,8 @@ from serving.telemetry.cache import Caches, CacheState
 from serving.telemetry.cache import Redis as CacheRedis
 from serving.telemetry.compiled import KernelCounts, KernelState
 from serving.telemetry.inputs import InputStates
+from serving.telemetry.loops import Loops as LoopStates
+from serving.telemetry.loops import LoopState
 from serving.telemetry.models import Models, ModelState
 from serving.telemetry.queues import Queues, QueueState
 from serving.telemetry.requests import Method, NoRequests, Requests
@@ -34,19 +36,20 @@ class Metrics:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._requests = Requests() if on else NoRequests()
-        self.begun: Callable[[Method], Stopwatch] = self._requests.begun
+        self.requests = Requests() if on else NoRequests()
+        self.begun: Callable[[Method], Stopwatch] = self.requests.begun
         """One call, or message of a stream, is on its way; its stopwatch goes with it."""
-        self.finished: Callable[[Method, tuple[str, int] | None, str, Stopwatch], None] = self._requests.finished
+        self.finished: Callable[[Method, tuple[str, int] | None, str, Stopwatch], None] = self.requests.finished
         """It has been answered: method, name and version of what answered, status, its stopwatch."""
         self.backends = BackendCounts() if on else NoBackendCounts()
         self._inputs = InputStates()
+        self._settle: Callable[[], None] = lambda: None
         self._loads = Counter(
             "epm_model_loads", "Versions loaded or refused.", ("model", "version", "outcome"), registry=self.registry
         )
         build = Gauge("epm_build_info", "The version of the program.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
-        for counted in (self._requests, self.backends, self._inputs):
+        for counted in (self.requests, self.backends, self._inputs):
             self.registry.register(counted)
 
     def watch(self, ready: Callable[[], bool]) -> None:
@@ -74,6 +77,11 @@ class Metrics:
         """Read the state of servers whenever the metrics are read."""
         self._register(ServerStates(remotes))
 
+    def watch_loops(self, loops: LoopStates, settle: Callable[[], None]) -> None:
+        """Read the state of compiled loops whenever the metrics are read; `settle` first adds what they counted."""
+        self._settle = settle
+        self._register(LoopState(loops))
+
     def watch_caches(self, caches: Caches, redis: CacheRedis | None) -> None:
         """Read what is kept of predictions whenever the metrics are read."""
         self._register(CacheState(caches, redis))
@@ -95,6 +103,7 @@ class Metrics:
 
         Family by family: calls have their turn in between.
         """
+        self._settle()
         parts = []
         for family in self.registry.collect():
             parts.append(generate_latest(_One(family)))

@@ -1,6 +1,6 @@
 """Calls, and messages of streams: how many, how they ended, how long they took, and where the time went."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -54,6 +54,19 @@ class Requests(Collector):
     def finished(self, method: Method, model: tuple[str, int] | None, status: str, watch: Stopwatch) -> None:
         """One has been answered. model: name and version of what answered, None where nothing served was asked for."""
         self._notes.add((method, model, status, watch, monotonic()))
+
+    def add(self, method: Method, model: tuple[str, int], size: str, buckets: Sequence[int], seconds: float) -> None:
+        """Count calls that were answered OK elsewhere: how many there were in each bucket, and how long all took."""
+        known = self._known.get((method, model, "OK", size))
+        if known is None:
+            known = self._known[method, model, "OK", size] = self._cells(method, model, "OK", size)
+        self._total.add(known[0], sum(buckets))
+        self._seconds.add(known[1], buckets, seconds)
+
+    def add_stage(self, model: tuple[str, int], stage: int, buckets: Sequence[int], seconds: float) -> None:
+        """Count times of a stage in the same way."""
+        row = self._stages.row((NAMES[stage], model[0], str(model[1])))
+        self._stages.add(row, buckets, seconds)
 
     def _count(self, notes: list[tuple[Method, tuple[str, int] | None, str, Stopwatch, float]]) -> None:
         for method, model, status, watch, ended in notes:

@@ -98,7 +98,7 @@ def _text(text: bytes) -> np.ndarray:
 _METHOD, _PATH, _TYPE, _TIMEOUT = _text(b":method"), _text(b":path"), _text(b"content-type"), _text(b"grpc-timeout")
 _ENCODING, _PRIORITY, _TOKEN = _text(b"grpc-encoding"), _text(b"epm-priority"), _text(b"authorization")
 _POST, _GRPC, _IDENTITY, _GZIP = _text(b"POST"), _text(b"application/grpc"), _text(b"identity"), _text(b"gzip")
-_DEFLATE, _NORMAL = _text(b"deflate"), _text(b"normal")
+_DEFLATE, _NORMAL, _LOW = _text(b"deflate"), _text(b"normal"), _text(b"low")
 
 
 @inlined
@@ -134,9 +134,11 @@ def take_header(loop, stream, name, name_size, value, value_size):
             stream[at.COMPRESSION] = 3
     elif is_text(name, name_size, _PRIORITY):
         if stream[at.PRIORITY] == at.UNSAID:
-            stream[at.PRIORITY] = (
-                at.PLAINLY_SAID if value_size == 0 or is_text(value, value_size, _NORMAL) else at.OTHERWISE
-            )
+            stream[at.PRIORITY] = at.OTHERWISE
+            if value_size == 0 or is_text(value, value_size, _NORMAL):
+                stream[at.PRIORITY] = at.PLAINLY_SAID
+            elif is_text(value, value_size, _LOW):
+                stream[at.PRIORITY] = at.SAID_LOW
             keep_pair(loop, stream, name, name_size, value, value_size)
     elif is_text(name, name_size, _TOKEN):
         keep_pair(loop, stream, name, name_size, value, value_size)

@@ -5,6 +5,7 @@ A loop has int64[COUNTS] of its own, and of each model int64[width(inputs)] (`mo
 
 import numpy as np
 
+from serving.features.row_kernels import STATES
 from serving.jit import inlined, kernel
 
 ACCEPTED, REFUSED_CONNECTIONS, CLOSED_CONNECTIONS = 0, 1, 2
@@ -15,15 +16,16 @@ ANSWERED, HANDED, EXHAUSTED = 7, 8, 9
 RECEIVED, SENT = 10, 11
 """Bytes."""
 PROTOCOL_ERRORS, FLOODS, IDLE_CLOSED, SLOW_CLOSED, AGED = 12, 13, 14, 15, 16
-TURNS, DROPPED, NO_RING = 17, 18, 19
+TURNS, DROPPED, NO_RING, FEATURED = 17, 18, 19, 20
 """Times that the loop woke up; answers of Python for calls that were gone; GONE and END that had to wait."""
 COUNTS = 32
 
 BOUNDS = np.array([0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]) * 1e9
 STAGE_BOUNDS = np.append(np.array([0.00001, 0.000025, 0.00005, 0.0001]) * 1e9, BOUNDS)
 """Nanoseconds; as `telemetry.requests` has them, which a test compares."""
-DECODE, FEATURES, BACKEND, ENCODE = 0, 1, 2, 3
-TIMED_STAGES = 4
+QUEUE, DECODE, FEATURES, BACKEND, ENCODE = range(5)
+TIMED_STAGES = 5
+"""QUEUE: until the loop came to the call."""
 METHODS, SIZES = 4, 2
 """Methods: KServe, TF Serving, epm, epm's stream. Sizes: small, large."""
 WHOLE = 15 + 1
@@ -50,13 +52,31 @@ def observe(cells, start, bounds, time):
 
 @kernel
 def answered(cells, method, rows, times):
-    """Count an answer. times: int64[5], when it began and when each stage ended."""
+    """Count an answer. times: int64[TIMED_STAGES + 1], when it began and when each stage ended."""
     size = 0 if rows <= SMALL_ROWS else 1
-    observe(cells, (method * SIZES + size) * WHOLE, BOUNDS, times[4] - times[0])
+    observe(cells, (method * SIZES + size) * WHOLE, BOUNDS, times[TIMED_STAGES] - times[0])
     for stage in range(TIMED_STAGES):
         took = times[stage + 1] - times[stage]
         if took > 0:
             observe(cells, AT_STAGES + stage * STAGE, STAGE_BOUNDS, took)
+
+
+@kernel
+def computed(cells, rows, time):
+    """Count rows that the forest computed in so many nanoseconds."""
     cells[AT_ROWS + FOREST_CALLS] += 1
     cells[AT_ROWS + FOREST_ROWS] += rows
-    cells[AT_ROWS + FOREST_TIME] += times[3] - times[2]
+    cells[AT_ROWS + FOREST_TIME] += time
+
+
+@kernel
+def inspected(cells, rows, low, marked, marks):
+    """Count raw rows that were answered, and the states of their inputs. marks: uint8[rows, inputs]."""
+    cells[AT_ROWS + RAW_ROWS] += rows
+    cells[AT_ROWS + LOW_ROWS] += low
+    if marked:
+        for i in range(rows):
+            for c in range(marks.shape[1]):
+                for state in range(STATES):
+                    if marks[i, c] >> state & 1:
+                        cells[AT_STATES + state * marks.shape[1] + c] += 1

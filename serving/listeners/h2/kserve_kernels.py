@@ -3,8 +3,29 @@
 import numpy as np
 
 from serving.jit import inlined, kernel
+from serving.listeners.h2 import answer_kernels as answer
+from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
-from serving.listeners.h2.wire_kernels import BAD, BYTES, VARINT, fixed, is_ascii, size_at, varint
+from serving.listeners.h2 import values_kernels as cells
+from serving.listeners.h2.memory_kernels import octets, words
+from serving.listeners.h2.wire_kernels import (
+    BAD,
+    BYTES,
+    VARINT,
+    bytes_size,
+    fixed,
+    is_ascii,
+    letters,
+    put_bytes,
+    put_letters,
+    put_size,
+    put_text,
+    put_varint,
+    size_at,
+    tag_at,
+    varint,
+    varint_size,
+)
 
 LEAVE, READ = to.LEAVE, to.READ
 
@@ -16,7 +37,7 @@ def read_kserve(data, at, end, request, columns, wanted):
     raws = 0
     seen = 0
     while at < end:
-        tag, at = varint(data, at, end)
+        tag, at = tag_at(data, at, end)
         if at == BAD or tag & 7 != BYTES:
             return LEAVE
         size, at = size_at(data, at, end)
@@ -64,6 +85,9 @@ def read_kserve(data, at, end, request, columns, wanted):
             column[to.FORM] = to.PREFIXED if column[to.TYPE] == to.TEXT else to.PLAIN
         elif column[to.AT] < 0:
             return LEAVE
+        else:
+            column[to.TYPE] = cells.field_type(column[to.TYPE])
+            cells.straighten(data, column)
         column[to.VALID_SIZE] = 0
     return READ
 
@@ -84,7 +108,7 @@ def read_version(data, at, size, request):
     return True
 
 
-@kernel
+@inlined
 def read_tensor(data, at, end, column):
     """An InferInputTensor, as far as it does not depend on where its contents are. Without contents AT is -1.
 
@@ -95,13 +119,13 @@ def read_tensor(data, at, end, column):
     column[to.TYPE] = -1
     seen = 0
     while at < end:
-        tag, at = varint(data, at, end)
+        tag, at = tag_at(data, at, end)
         if at == BAD:
             return False
         field, kind = tag >> 3, tag & 7
         if field == 3 and kind == VARINT:
             size, at = varint(data, at, end)
-            if at == BAD or not add_size(column, size):
+            if at == BAD or not cells.add_size(column, size):
                 return False
             continue
         if kind != BYTES:
@@ -113,7 +137,7 @@ def read_tensor(data, at, end, column):
             stop = at + size
             while at < stop:
                 length, at = varint(data, at, stop)
-                if at == BAD or not add_size(column, length):
+                if at == BAD or not cells.add_size(column, length):
                     return False
             continue
         if field > 5 or seen & (1 << field):
@@ -128,20 +152,10 @@ def read_tensor(data, at, end, column):
         else:
             return False
         at += size
-    if column[to.TYPE] < 0:
+    if column[to.TYPE] < 0 or column[to.DIMENSIONS] == 0:
         return False
+    column[cells.SENT_AS], column[cells.ALLOWED] = cells.AS_EITHER, 0
     column[to.FORM], column[to.FIELD] = to.FIELDS, contents_field(column[to.TYPE])
-    return True
-
-
-@inlined
-def add_size(column, size):
-    """One more size of a shape; three are enough."""
-    n = column[to.DIMENSIONS]
-    if n == 3 or size < 0 or size > 1 << 31:
-        return False
-    column[to.ROWS + n] = size
-    column[to.DIMENSIONS] = n + 1
     return True
 
 
@@ -178,13 +192,9 @@ def datatype(data, at, size):
     return -1
 
 
-def _number(name: bytes) -> np.uint64:
-    return np.uint64(int.from_bytes(name, "little"))
-
-
-FP32, FP64, TEXT, BOOL = _number(b"FP32"), _number(b"FP64"), _number(b"BYTES"), _number(b"BOOL")
-INT8, INT16, INT32, INT64 = _number(b"INT8"), _number(b"INT16"), _number(b"INT32"), _number(b"INT64")
-UINT8, UINT16, UINT32, UINT64 = _number(b"UINT8"), _number(b"UINT16"), _number(b"UINT32"), _number(b"UINT64")
+FP32, FP64, TEXT, BOOL = letters(b"FP32"), letters(b"FP64"), letters(b"BYTES"), letters(b"BOOL")
+INT8, INT16, INT32, INT64 = letters(b"INT8"), letters(b"INT16"), letters(b"INT32"), letters(b"INT64")
+UINT8, UINT16, UINT32, UINT64 = letters(b"UINT8"), letters(b"UINT16"), letters(b"UINT32"), letters(b"UINT64")
 
 
 @inlined
@@ -207,10 +217,10 @@ def contents_field(kind):
     return 2
 
 
-@kernel
+@inlined
 def read_wanted(data, at, end, name):
     """An InferRequestedOutputTensor without parameters."""
-    tag, at = varint(data, at, end)
+    tag, at = tag_at(data, at, end)
     if at == BAD or tag != (1 << 3 | BYTES):
         return False
     size, at = size_at(data, at, end)
@@ -218,3 +228,78 @@ def read_wanted(data, at, end, name):
         return False
     name[0], name[1] = at, size
     return True
+
+
+@kernel
+def write_kserve(model, data, request, chosen, count, n, ready, outputs, margin, coverage, marks, low, marked, out, at):
+    """ModelInferResponse of the chosen outputs; the place behind its last byte. Raw contents to who sent raw ones."""
+    table = words(model[of.OUTPUTS], model[of.OUTPUT_COUNT] * of.OUTPUT).reshape(model[of.OUTPUT_COUNT], of.OUTPUT)
+    typed = request[to.TYPED]
+    at = put_text(out, at, 1 << 3 | BYTES, octets(model[of.NAME], model[of.NAME_SIZE]), 0, model[of.NAME_SIZE])
+    digits = model[of.VERSION_TEXT_SIZE]
+    at = put_text(out, at, 2 << 3 | BYTES, octets(model[of.VERSION_TEXT], digits), 0, digits)
+    at = put_text(out, at, 3 << 3 | BYTES, data, request[to.ID], request[to.ID_SIZE])
+    for c in range(count):
+        at = put_output(model, table[chosen[c]], typed, n, outputs, margin, coverage, marks, low, marked, out, at)
+    if not typed:
+        for c in range(count):
+            at = put_raw(model, table[chosen[c]], n, outputs, margin, coverage, marks, low, marked, out, at)
+    return at
+
+
+@kernel
+def put_output(model, output, typed, n, outputs, margin, coverage, marks, low, marked, out, at):
+    """An InferOutputTensor, with its contents where they are typed."""
+    kind, columns, name = output[of.OUTPUT_KIND], output[of.OUTPUT_COLUMNS], output[of.OUTPUT_NAME_SIZE]
+    name_of_type, length = FP32, 4
+    if kind == of.INTS:
+        name_of_type, length = INT32, 5
+    elif answer.is_text(kind):
+        name_of_type, length = TEXT, 5
+    shape = varint_size(n) + (varint_size(columns) if columns else 0)
+    contents = typed_size(model, output, n, outputs, coverage, marks, low, marked) if typed else np.int64(0)
+    size = bytes_size(name) + bytes_size(length) + bytes_size(shape) + (bytes_size(contents) if typed else 0)
+    at = put_size(out, at, 5 << 3 | BYTES, size)
+    at = put_bytes(out, at, 1 << 3 | BYTES, octets(output[of.OUTPUT_NAME], name), 0, name)
+    at = put_letters(out, put_size(out, at, 2 << 3 | BYTES, length), name_of_type, length)
+    at = put_varint(out, put_size(out, at, 3 << 3 | BYTES, shape), n)
+    if columns:
+        at = put_varint(out, at, columns)
+    if not typed:
+        return at
+    at = put_size(out, at, 5 << 3 | BYTES, contents)
+    return put_typed(model, output, n, outputs, margin, coverage, marks, low, marked, out, at)
+
+
+@kernel
+def typed_size(model, output, n, outputs, coverage, marks, low, marked):
+    """How many bytes an output takes as InferTensorContents."""
+    kind, count = output[of.OUTPUT_KIND], max(output[of.OUTPUT_COLUMNS], 1)
+    if answer.is_text(kind):
+        return answer.texts_size(model, output, n, outputs, coverage, marks, low, marked, 8 << 3 | BYTES)
+    if kind == of.INTS:
+        return bytes_size(answer.varints_size(outputs, n, output[of.OUTPUT_AT], count))
+    return bytes_size(4 * n * count)
+
+
+@kernel
+def put_typed(model, output, n, outputs, margin, coverage, marks, low, marked, out, at):
+    """InferTensorContents: bytes_contents, int_contents or fp32_contents."""
+    kind, count = output[of.OUTPUT_KIND], max(output[of.OUTPUT_COLUMNS], 1)
+    if answer.is_text(kind):
+        return answer.put_texts(model, output, n, outputs, coverage, marks, low, marked, 8 << 3 | BYTES, out, at)
+    if kind == of.INTS:
+        return answer.put_varints(outputs, n, output[of.OUTPUT_AT], count, 2 << 3 | BYTES, out, at)
+    at = put_size(out, at, 6 << 3 | BYTES, 4 * n * count)
+    return answer.put_numbers(output, n, outputs, margin, coverage, out, at)
+
+
+@kernel
+def put_raw(model, output, n, outputs, margin, coverage, marks, low, marked, out, at):
+    """An entry of raw_output_contents: numbers, or texts, each behind its length of four bytes."""
+    if not answer.is_text(output[of.OUTPUT_KIND]):
+        at = put_size(out, at, 6 << 3 | BYTES, 4 * n * max(output[of.OUTPUT_COLUMNS], 1))
+        return answer.put_numbers(output, n, outputs, margin, coverage, out, at)
+    size = answer.texts_size(model, output, n, outputs, coverage, marks, low, marked, 0)
+    at = put_size(out, at, 6 << 3 | BYTES, size)
+    return answer.put_texts(model, output, n, outputs, coverage, marks, low, marked, 0, out, at)

@@ -59,18 +59,17 @@ def callbacks() -> int:
         ("on_frame_recv", made.on_frame),
         ("on_stream_close", made.on_close),
     ):
-        callback.compile()
         setter = getattr(found, f"nghttp2_session_callbacks_set_{name}_callback")
         setter.restype = None
-        setter(address, ctypes.c_void_p(callback.address))
-    made.on_read.compile()
+        setter(address, ctypes.c_void_p(_address(callback)))
+    data_reader()
     return int(address.value or 0)
 
 
 def compile_loop() -> None:
     """Compile, or read from disk, all that a loop runs."""
     callbacks()
-    data_reader()
+    steps()
     from numba import int64
 
     from serving.listeners.h2.loop_kernels import run
@@ -79,12 +78,30 @@ def compile_loop() -> None:
     loop.compile((int64,))
 
 
+def steps() -> dict[int, int]:
+    """Addresses of what loops call by address, by their words (`loop_state_kernels`)."""
+    library()
+    from serving.listeners.h2 import loop_state_kernels as at
+    from serving.listeners.h2.compute_kernels import compute, feature
+    from serving.listeners.h2.prepare_kernels import prepare
+    from serving.listeners.h2.write_kernels import write
+
+    found = {at.PREPARE: prepare, at.FEATURE: feature, at.COMPUTE: compute, at.WRITE: write}
+    return {word: _address(made) for word, made in found.items()}
+
+
 def data_reader() -> int:
     """The address of the callback that reads answers."""
+    library()
     from serving.listeners.h2.callback_kernels import on_read
 
-    on_read.compile()
-    return int(on_read.address or 0)
+    return _address(on_read)
+
+
+def _address(made: Any) -> int:
+    if made.address is None:
+        made.compile()
+    return int(made.address)
 
 
 @functools.cache

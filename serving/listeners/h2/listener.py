@@ -6,13 +6,18 @@ import os
 import socket
 from functools import partial
 
-import numpy as np
-
 from serving.listeners.h2 import library
+from serving.listeners.h2 import loop_state_kernels as at
+from serving.listeners.h2 import ring_kernels as ring
+from serving.listeners.h2.counted import Counted, counts_of
+from serving.listeners.h2.featured import Featured
 from serving.listeners.h2.handed import CallContext, HandedCalls
 from serving.listeners.h2.loop import Loop, MethodOf
 from serving.listeners.h2.methods import CODECS, kind
+from serving.listeners.h2.models import Models
+from serving.listeners.h2.rings import Record
 from serving.listeners.handlers import Handlers
+from serving.pipeline import Pipeline
 from serving.protocols.method import Service
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
@@ -26,16 +31,23 @@ NOTICE_SECONDS = 0.15
 class H2Listener:
     """As `GrpcListener`, on loops without the GIL. Raises SettingsError also where libnghttp2 is not there."""
 
-    def __init__(self, services: list[Service], settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, services: list[Service], settings: Settings, metrics: Metrics, pipeline: Pipeline) -> None:
         library.library()
         self._settings = settings
         self._handlers = Handlers(services, settings, metrics)
-        self.set_ready = self._handlers.set_ready
         self._notify = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._shared = np.zeros(2, np.int64)
+        self._counted = Counted(metrics)
+        self._models = Models(pipeline, settings.loop_threads, self._counted)
+        self._featured = Featured(pipeline, self._models.of, settings.batch_rows)
         self._loops: list[Loop] = []
         self._handed: list[HandedCalls] = []
         self._to_wake: set[int] = set()
+        metrics.watch_loops(lambda: counts_of(self._loops), self._settle)
+
+    def set_ready(self, ready: bool) -> None:
+        """Tell health checkers; and show the loops what is served now."""
+        self._handlers.set_ready(ready)
+        self._models.show(self._loops)
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
@@ -49,7 +61,7 @@ class H2Listener:
         await asyncio.to_thread(library.compile_loop)
         sockets = _listen(host, port, self._settings.loop_threads)
         for number in range(len(sockets)):
-            loop = await asyncio.to_thread(Loop, number, self._settings, known, self._shared, self._notify)
+            loop = await asyncio.to_thread(Loop, number, self._settings, known, self._models.shared, self._notify)
             self._loops.append(loop)
             self._handed.append(HandedCalls(by_number, partial(self._say, number), self._settings.max_message_bytes))
         bound = int(sockets[0].getsockname()[1])
@@ -72,18 +84,43 @@ class H2Listener:
         os.eventfd_read(self._notify)
         for loop, handed in zip(self._loops, self._handed, strict=True):
             for record in loop.from_loop.records():
-                handed.take(record)
+                if record.kind == ring.FEATURED:
+                    self._featured.take(record, partial(self._reply, int(loop.words[at.NUMBER])))
+                else:
+                    handed.take(record)
+        self._featured.run()
 
     def _say(
         self, number: int, record: int, call: CallContext, status: int, message: bytes | None, trailers: bytes
     ) -> None:
+        """The answer of a handler, or a part of it."""
+        if call.generation >= 0:
+            self._put(number, record, call.stream, call.generation, status, message, trailers)
+
+    def _reply(self, number: int, kind: int, record: Record, serial: int, outputs: bytes | None) -> None:
+        """What a model says of featured rows."""
+        self._put(number, kind, record.stream, record.generation, serial, outputs, b"")
+
+    def _put(
+        self,
+        number: int,
+        record: int,
+        stream: int,
+        generation: int,
+        status: int,
+        message: bytes | None,
+        trailers: bytes,
+    ) -> None:
         """Put a record into a loop's ring, and wake the loop when this turn of ours is over."""
-        if call.generation < 0:
-            return
-        self._loops[number].to_loop.say(record, call.stream, call.generation, status, message, trailers)
+        self._loops[number].to_loop.say(record, stream, generation, status, message, trailers)
         if number not in self._to_wake:
             self._to_wake.add(number)
             asyncio.get_running_loop().call_soon(self._wake, number)
+
+    def _settle(self) -> None:
+        """Bring what was counted to the metrics."""
+        self._models.tidy(self._loops)
+        self._counted.settle(self._models.flats())
 
     def _wake(self, number: int) -> None:
         loop = self._loops[number]

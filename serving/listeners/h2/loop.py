@@ -128,6 +128,7 @@ class Loop:
             at.METRICS: settings.metrics == "on",
             at.SAID: self._keep(np.array([[text.ctypes.data, text.size] for text in sentences], np.int64)),
             at.SELF: self.address,
+            **library.steps(),
         }
         for word, value in values.items():
             self.words[word] = value

@@ -69,6 +69,8 @@ METRICS = 61
 SAID = 63
 """int64[SENTENCES, 2]: address and bytes of the trailers of the loop's own errors."""
 UNKNOWN_METHOD, NO_ROOM, TOO_LONG_HEADERS, NOT_ONE_MESSAGE, SHUTTING_DOWN, TOO_LARGE_IN_STREAM, SENTENCES = range(7)
+PREPARE, FEATURE, COMPUTE, WRITE = 67, 68, 69, 70
+"""Addresses of the steps of a prediction (`predict_kernels`)."""
 LOOP = 72
 
 SHARED_TABLE, SHARED_EPOCH = 0, 1
@@ -109,10 +111,12 @@ METADATA, METADATA_ROOM, METADATA_SIZE = 24, 25, 26
 COMPRESSION, PRIORITY, HEADERS_SEEN, TOLD = 27, 28, 29, 30
 """What the client says of compressed messages: 0 nothing, 1 gzip, 2 deflate, 3 what we do not know; what it says of
 its priority; bits of headers that came; whether Python knows of this stream."""
-UNSAID, PLAINLY_SAID, OTHERWISE = range(3)
+UNSAID, PLAINLY_SAID, OTHERWISE, SAID_LOW = range(4)
 CONSUMED, END_TOLD, ASKED = 31, 32, 33
 """Bytes of the body that were given back to the flow control; whether Python knows that the client has sent
 everything; serial number of the model whose outputs are awaited, 0: none."""
+LAPS = 34
+"""int64[4]: when the stages of a featured call ended (`count_kernels`)."""
 STREAM = 40
 
 METHOD_PATH, METHOD_PATH_SIZE, METHOD_HASH, METHOD_KIND, METHOD_CODEC = range(5)

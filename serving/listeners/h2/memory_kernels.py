@@ -3,22 +3,122 @@
 Arrays know how long they are: a build with NUMBA_BOUNDSCHECK=1 checks every access of them.
 """
 
-import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
 
 from serving.jit import inlined
 
 
-@intrinsic
-def pointer(typing_context, address):
-    """The address as what `carray` takes."""
+def _arrays(dtype, dimensions):
+    """For an intrinsic: (address, *shape) -> an array of this type there; it owns nothing and costs nothing."""
+    made_type = types.Array(dtype, dimensions, "C")
 
     def generate(context, builder, signature, arguments):
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        from numba.np.arrayobj import make_array, populate_array
 
-    return types.voidptr(types.int64), generate
+        made = make_array(made_type)(context, builder)
+        size = context.get_abi_sizeof(context.get_data_type(dtype))
+        sizes = [builder.sext(length, ir.IntType(64)) if length.type.width < 64 else length for length in arguments[1:]]
+        strides = [context.get_constant(types.intp, size)]
+        for length in reversed(sizes[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        populate_array(
+            made,
+            data=builder.inttoptr(arguments[0], context.get_data_type(dtype).as_pointer()),
+            shape=sizes,
+            strides=strides,
+            itemsize=context.get_constant(types.intp, size),
+            meminfo=None,
+        )
+        return made._getvalue()
+
+    return made_type(types.int64, *[types.int64] * dimensions), generate
+
+
+@intrinsic
+def octets(typing_context, address, count):
+    """uint8[count]."""
+    return _arrays(types.uint8, 1)
+
+
+@intrinsic
+def words(typing_context, address, count):
+    """int64[count]."""
+    return _arrays(types.int64, 1)
+
+
+@intrinsic
+def ints(typing_context, address, count):
+    """int32[count]."""
+    return _arrays(types.int32, 1)
+
+
+@intrinsic
+def singles(typing_context, address, count):
+    """float32[count]."""
+    return _arrays(types.float32, 1)
+
+
+@intrinsic
+def doubles(typing_context, address, count):
+    """float64[count]."""
+    return _arrays(types.float64, 1)
+
+
+@intrinsic
+def octet_rows(typing_context, address, rows, columns):
+    """uint8[rows, columns]."""
+    return _arrays(types.uint8, 2)
+
+
+@intrinsic
+def word_rows(typing_context, address, rows, columns):
+    """int64[rows, columns]."""
+    return _arrays(types.int64, 2)
+
+
+@intrinsic
+def int_rows(typing_context, address, rows, columns):
+    """int32[rows, columns]."""
+    return _arrays(types.int32, 2)
+
+
+@intrinsic
+def single_rows(typing_context, address, rows, columns):
+    """float32[rows, columns]."""
+    return _arrays(types.float32, 2)
+
+
+@intrinsic
+def double_rows(typing_context, address, rows, columns):
+    """float64[rows, columns]."""
+    return _arrays(types.float64, 2)
+
+
+@intrinsic
+def single_cube(typing_context, address, planes, rows, columns):
+    """float32[planes, rows, columns]."""
+    return _arrays(types.float32, 3)
+
+
+@intrinsic
+def double_cube(typing_context, address, planes, rows, columns):
+    """float64[planes, rows, columns]."""
+    return _arrays(types.float64, 3)
+
+
+@intrinsic
+def call(typing_context, address, a, b, c, d, e, f):
+    """What the `callback` at an address answers; it takes and gives int64. Who calls it is compiled without it."""
+    signature = types.int64(*[types.int64] * 7)
+
+    def generate(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        function = builder.inttoptr(arguments[0], ir.FunctionType(word, [word] * 6).as_pointer())
+        return builder.call(function, arguments[1:])
+
+    return signature, generate
 
 
 @intrinsic
@@ -42,36 +142,6 @@ def release(typing_context, address, value):
         return context.get_dummy_value()
 
     return types.none(types.int64, types.int64), generate
-
-
-@inlined
-def octets(address, count):
-    """uint8[count]."""
-    return carray(pointer(address), (count,), np.uint8)
-
-
-@inlined
-def words(address, count):
-    """int64[count]."""
-    return carray(pointer(address), (count,), np.int64)
-
-
-@inlined
-def ints(address, count):
-    """int32[count]."""
-    return carray(pointer(address), (count,), np.int32)
-
-
-@inlined
-def singles(address, count):
-    """float32[count]."""
-    return carray(pointer(address), (count,), np.float32)
-
-
-@inlined
-def doubles(address, count):
-    """float64[count]."""
-    return carray(pointer(address), (count,), np.float64)
 
 
 @inlined

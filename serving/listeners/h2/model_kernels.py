@@ -33,12 +33,18 @@ NAMES, NAMES_MASK = 28, 29
 """Of what a caller may send: hash table int64[NAMES_MASK + 1, 4]: hash, address, size, number of the input below;
 size -1 in a free place."""
 SENT, SENT_COUNT = 30, 31
-"""int64[SENT_COUNT, 4]: kind (below), place, hash table of a category's names in the form above with the code as
-number, its mask."""
+"""int64[SENT_COUNT, CATEGORIES]: kind (below), place, hash table of a category's names in the form above with the code
+as number, its mask, the code of an unknown name."""
 A_NUMBER, A_CATEGORY, A_TEXT, A_DATE, A_HISTORY, ALL_HISTORIES, LENGTHS, READY_FEATURES, READY_WINDOW, ELSE = range(10)
 """Kinds of what may be sent; ELSE is left to Python."""
-CATEGORIES = 4
-"""Words of `SENT`'s rows."""
+UNKNOWN_CODE = 3
+CATEGORIES = 6
+"""Words of `SENT`'s rows: kind, place, hash table, mask, the code of an unknown category, nothing."""
+SENT_NAMES = 46
+"""int64[SENT_COUNT, 2]: address and size of the name of each."""
+READY_COUNT, ALL_HISTORIES_NUMBER = 47, 48
+"""How many tensors the graph reads; the number in SENT of all histories as one tensor, of what is never sent without
+histories."""
 MISSING_ALLOWED = 32
 """Bits: 1 the features, 2 the window may have NaN when they are sent ready."""
 OUTPUTS, OUTPUT_COUNT = 33, 34

@@ -5,6 +5,8 @@ parser reads the same way is read at all: who gets BAD leaves the whole message 
 """
 
 import numpy as np
+from numba import types
+from numba.extending import intrinsic
 
 from serving.jit import inlined, kernel
 from serving.listeners.h2.memory_kernels import copy
@@ -32,11 +34,25 @@ def varint(data, at, end):
 
 @inlined
 def size_at(data, at, end):
-    """(how many bytes follow, where they begin); they lie before `end`."""
-    size, at = varint(data, at, end)
-    if at == BAD or size < 0 or size > end - at:
+    """(how many bytes follow, where they begin); they lie before `end`. Parsers read sizes of at most 5 bytes."""
+    size, start = varint(data, at, end)
+    if start == BAD or start - at > 5 or size < 0 or size > end - start:
         return np.int64(0), BAD
-    return size, at
+    return size, start
+
+
+@inlined
+def tag_at(data, at, end):
+    """(a tag, next place), of one or two bytes; BAD for longer ones, also where they say the same as short ones."""
+    if at < end:
+        low = np.int64(data[at])
+        if low < 128:
+            return low, at + 1
+        if at + 1 < end:
+            high = np.int64(data[at + 1])
+            if 0 < high < 128:
+                return low & 127 | high << 7, at + 2
+    return np.int64(0), BAD
 
 
 @inlined
@@ -63,6 +79,79 @@ def is_ascii(data, at, size):
     return found < 128
 
 
+@kernel
+def is_utf8(data, at, size):
+    """Whether these bytes are a text as protobuf checks it: no surrogates, nothing longer than it has to be."""
+    if is_ascii(data, at, size):
+        return True
+    end = at + size
+    while at < end:
+        first = data[at]
+        at += 1
+        if first < 0x80:
+            continue
+        low, high = 0x80, 0xBF
+        if 0xC2 <= first <= 0xDF:
+            more = 1
+        elif 0xE0 <= first <= 0xEF:
+            more = 2
+            low = 0xA0 if first == 0xE0 else low
+            high = 0x9F if first == 0xED else high
+        elif 0xF0 <= first <= 0xF4:
+            more = 3
+            low = 0x90 if first == 0xF0 else low
+            high = 0x8F if first == 0xF4 else high
+        else:
+            return False
+        if end - at < more or data[at] < low or data[at] > high:
+            return False
+        for i in range(at + 1, at + more):
+            if data[i] & 0xC0 != 0x80:
+                return False
+        at += more
+    return True
+
+
+@intrinsic
+def load(typing_context, data, at, kind):
+    """The number of this NumPy type whose bytes begin at data[at], at any place. data: uint8[:].
+
+    Loops of it become vector instructions. A build that checks accesses does not see it: see `inside`.
+    """
+    number = kind.instance_type
+
+    def generate(context, builder, signature, arguments):
+        from numba.np.arrayobj import make_array
+
+        start = make_array(signature.args[0])(context, builder, value=arguments[0]).data
+        place = builder.bitcast(builder.gep(start, [arguments[1]]), context.get_value_type(number).as_pointer())
+        return builder.load(place, align=1)
+
+    return number(data, types.int64, kind), generate
+
+
+@intrinsic
+def store(typing_context, out, at, value):
+    """Write the bytes of a number from out[at] on, at any place. out: uint8[:]. See `load`."""
+
+    def generate(context, builder, signature, arguments):
+        from numba.np.arrayobj import make_array
+
+        start = make_array(signature.args[0])(context, builder, value=arguments[0]).data
+        kind = context.get_value_type(signature.args[2])
+        place = builder.bitcast(builder.gep(start, [arguments[1]]), kind.as_pointer())
+        builder.store(arguments[2], place, align=1)
+        return context.get_dummy_value()
+
+    return types.none(out, types.int64, value), generate
+
+
+@inlined
+def inside(data, at, size):
+    """Touch both ends of what `load` and `store` are going to: a build that checks accesses says where it is wrong."""
+    return size == 0 or (data[at] <= 255 and data[at + size - 1] <= 255)
+
+
 @inlined
 def fixed(data, at, size):
     """The unsigned number of so many bytes, little-endian."""
@@ -70,6 +159,11 @@ def fixed(data, at, size):
     for i in range(size):
         value |= np.uint64(data[at + i]) << np.uint64(8 * i)
     return value
+
+
+def letters(name: bytes) -> np.uint64:
+    """What `fixed` reads where this name stands, of up to 8 bytes."""
+    return np.uint64(int.from_bytes(name, "little"))
 
 
 @inlined
@@ -100,4 +194,37 @@ def put_bytes(out, at, tag, source, start, size):
     out[at] = tag
     at = put_varint(out, at + 1, size)
     copy(source, start, size, out, at)
+    return at + size
+
+
+@inlined
+def put_text(out, at, tag, source, start, size):
+    """As `put_bytes`, but nothing where the text is empty: so proto3 writes a single field."""
+    return put_bytes(out, at, tag, source, start, size) if size else at
+
+
+@inlined
+def text_size(size):
+    """How many bytes `put_text` writes."""
+    return bytes_size(size) if size else 0
+
+
+@inlined
+def bytes_size(size):
+    """How many bytes a field of so many bytes takes, with its tag of one byte."""
+    return 1 + varint_size(size) + size
+
+
+@inlined
+def put_size(out, at, tag, size):
+    """A tag of one byte, and the size of what follows; where that begins."""
+    out[at] = tag
+    return put_varint(out, at + 1, size)
+
+
+@inlined
+def put_letters(out, at, name, size):
+    """A name as `letters` says it, or any number of so many bytes, little-endian; the next place."""
+    for i in range(size):
+        out[at + i] = np.uint8(name >> np.uint64(8 * i) & np.uint64(255))
     return at + size

@@ -1,0 +1,211 @@
+"""Columns of a request become rows, as `features.rows` does it; what that would refuse is left to it."""
+
+import numpy as np
+
+from serving.hash_kernels import text_code
+from serving.jit import inlined, kernel
+from serving.listeners.h2 import model_kernels as of
+from serving.listeners.h2 import request_kernels as to
+from serving.listeners.h2 import table_kernels as held
+from serving.listeners.h2.memory_kernels import doubles, octets, same, singles, words
+from serving.listeners.h2.values_kernels import AS_COLUMN, AS_TENSOR, SENT_AS, next_text, read_numbers, read_singles
+from serving.listeners.h2.wire_kernels import BAD
+
+LEFT = 0
+"""Instead of a number of rows: Python shall look at it."""
+WORDS_OF_NAME = 4
+_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+
+
+@kernel
+def name_hash(data, at, size):
+    """FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), 64 bits, as int64; names are compared as well."""
+    value = _BASIS
+    for i in range(at, at + size):
+        value = (value ^ np.uint64(data[i])) * _PRIME
+    return np.int64(value)
+
+
+@kernel
+def find(table, mask, data, at, size):
+    """The number that stands beside a name in a hash table (`model_kernels.NAMES`), -1 for none."""
+    value = name_hash(data, at, size)
+    slot = value & mask
+    for _ in range(mask + 1):
+        row = words(table + slot * WORDS_OF_NAME * 8, WORDS_OF_NAME)
+        if row[2] < 0:
+            return -1
+        if row[0] == value and row[2] == size and same(octets(row[1], size), 0, data, at, size):
+            return row[3]
+        slot = (slot + 1) & mask
+    return -1
+
+
+@kernel
+def assemble(loop, table, model, data, request, columns):
+    """(rows, whether they are ready tensors) of a request, written to the loop's memory; LEFT rows for Python."""
+    count = request[to.COLUMNS]
+    if count == 0 or columns[0, to.DIMENSIONS] == 0:
+        return LEFT, False
+    n = columns[0, to.ROWS]
+    if n < 1 or n > table[held.MOST_ROWS]:
+        return LEFT, False
+    taken = octets(held.place(loop, table, held.TAKEN), model[of.SENT_COUNT])
+    taken[:] = 0
+    hints = words(held.place(loop, table, held.HINTS), to.MOST_COLUMNS)
+    single, histories, months = model[of.SINGLE], model[of.HISTORIES], model[of.MONTHS]
+    values = doubles(held.place(loop, table, held.VALUES), n * single)
+    history = doubles(held.place(loop, table, held.HISTORY), n * histories * months)
+    ready = columns_given = 0
+    for c in range(count):
+        column = columns[c]
+        number = sent(model, data, column, hints, c)
+        if number < 0 or taken[number] or column[to.DIMENSIONS] == 0 or column[to.ROWS] != n:
+            return LEFT, False
+        taken[number] = 1
+        input_ = words(model[of.SENT] + number * of.CATEGORIES * 8, of.CATEGORIES)
+        kind, place = input_[0], input_[1]
+        if kind == of.READY_FEATURES or kind == of.READY_WINDOW:
+            if column[SENT_AS] == AS_COLUMN or not read_ready(loop, table, model, data, column, kind, n):
+                return LEFT, False
+            ready += 1
+            continue
+        if column[SENT_AS] == AS_TENSOR or ready:
+            return LEFT, False
+        if columns_given == 0:
+            values[:] = np.nan
+            history[:] = np.nan
+        columns_given += 1
+        if kind == of.A_HISTORY or kind == of.ALL_HISTORIES:
+            if not read_histories(loop, table, model, data, column, kind, place, n, taken):
+                return LEFT, False
+            continue
+        if column[to.DIMENSIONS] > 2 or (column[to.DIMENSIONS] == 2 and column[to.SECOND] != 1):
+            return LEFT, False
+        cells = doubles(held.place(loop, table, held.VALUES) + 8 * place, n * single - place)
+        if column[to.TYPE] == to.TEXT:
+            fine = read_texts(data, column, input_, cells, single, n)
+        elif kind == of.A_TEXT or kind == of.ELSE or kind == of.LENGTHS:
+            fine = False
+        else:
+            fine = read_numbers(data, column, cells, single)
+        if not fine or (column[to.VALID_SIZE] and not clear_missing(data, column, cells, single, n)):
+            return LEFT, False
+        if kind == of.A_CATEGORY and column[to.TYPE] != to.TEXT:
+            only_known(cells, single, n, input_)
+    if ready and (columns_given or ready != model[of.READY_COUNT]):
+        return LEFT, False
+    return n, ready > 0
+
+
+@inlined
+def sent(model, data, column, hints, c):
+    """The number of the input that a column is of; most clients send them in the same order every time."""
+    name, size = column[to.NAME], column[to.NAME_SIZE]
+    hint = hints[c]
+    if 0 <= hint < model[of.SENT_COUNT]:
+        known = words(model[of.SENT_NAMES] + 16 * hint, 2)
+        if known[1] == size and same(octets(known[0], size), 0, data, name, size):
+            return hint
+    number = find(model[of.NAMES], model[of.NAMES_MASK], data, name, size)
+    hints[c] = number
+    return number
+
+
+@kernel
+def read_ready(loop, table, model, data, column, kind, n):
+    """A tensor of the graph; whether it is as `ServedModel.check_ready` wants it."""
+    if kind == of.READY_FEATURES:
+        width, address, bit = model[of.FEATURES], held.place(loop, table, held.FEATURES), 1
+        if column[to.DIMENSIONS] != 2 or column[to.SECOND] != width:
+            return False
+    else:
+        width, address, bit = model[of.WINDOW], held.place(loop, table, held.WINDOW), 2
+        if column[to.DIMENSIONS] != 3 or column[to.SECOND] != model[of.MONTHS]:
+            return False
+        if column[to.SECOND] * column[to.THIRD] != width:
+            return False
+    out = singles(address, n * width)
+    if not read_singles(data, column, out, 0):
+        return False
+    infinite = missing = False
+    for i in range(out.size):
+        infinite |= np.isinf(out[i])
+        missing |= np.isnan(out[i])
+    return not infinite and not (missing and model[of.MISSING_ALLOWED] & bit == 0)
+
+
+@kernel
+def read_histories(loop, table, model, data, column, kind, k, n, taken):
+    """Histories of as many months as the model reads; other lengths are left to Python."""
+    histories, months = model[of.HISTORIES], model[of.MONTHS]
+    if column[to.TYPE] == to.TEXT or column[to.VALID_SIZE] or column[to.SECOND] != months:
+        return False
+    history = doubles(held.place(loop, table, held.HISTORY), n * histories * months)
+    if kind == of.A_HISTORY:
+        if column[to.DIMENSIONS] != 2 or taken[model[of.ALL_HISTORIES_NUMBER]]:
+            return False
+        given = doubles(held.place(loop, table, held.MONTHLY), n * months)
+        if not read_numbers(data, column, given, 1):
+            return False
+        for i in range(n):
+            for t in range(months):
+                history[(i * histories + k) * months + t] = given[i * months + t]
+        return True
+    if column[to.DIMENSIONS] != 3 or column[to.THIRD] != histories:
+        return False
+    for number in range(model[of.SENT_COUNT]):
+        if taken[number] and words(model[of.SENT] + number * of.CATEGORIES * 8, 1)[0] == of.A_HISTORY:
+            return False
+    given = doubles(held.place(loop, table, held.MONTHLY), n * months * histories)
+    if not read_numbers(data, column, given, 1):
+        return False
+    for i in range(n):
+        for t in range(months):
+            for h in range(histories):
+                history[(i * histories + h) * months + t] = given[(i * months + t) * histories + h]
+    return True
+
+
+@kernel
+def read_texts(data, column, input_, cells, stride, n):
+    """Texts of a category or a text input; an empty one is missing."""
+    kind = input_[0]
+    if kind != of.A_CATEGORY and kind != of.A_TEXT:
+        return False
+    cursor = column[to.AT]
+    for i in range(n):
+        place, size, cursor = next_text(data, column, cursor)
+        if place < 0 or cursor == BAD:
+            return False
+        if size == 0:
+            cells[i * stride] = np.nan
+        elif kind == of.A_TEXT:
+            cells[i * stride] = text_code(data, place, place + size)
+        else:
+            cells[i * stride] = find(input_[2], input_[3], data, place, size)
+            if cells[i * stride] < 0:
+                cells[i * stride] = input_[1 + of.UNKNOWN_CODE]
+    place, size, cursor = next_text(data, column, cursor)
+    return place < 0 and cursor != BAD
+
+
+@kernel
+def clear_missing(data, column, cells, stride, n):
+    """Make missing what the bitmap of a column of epm.v1 does not say is given; False for another size of it."""
+    if column[to.VALID_SIZE] != (n + 7) // 8:
+        return False
+    for i in range(n):
+        if data[column[to.VALID] + i // 8] >> (i % 8) & 1 == 0:
+            cells[i * stride] = np.nan
+    return True
+
+
+@kernel
+def only_known(cells, stride, n, input_):
+    """Codes of categories that were sent as numbers: what is no code is unknown; infinity is refused elsewhere."""
+    unknown = np.float64(input_[1 + of.UNKNOWN_CODE])
+    for i in range(n):
+        code = cells[i * stride]
+        if np.isfinite(code) and not (code >= 0 and code < unknown and code == np.floor(code)):
+            cells[i * stride] = unknown
