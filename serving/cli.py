@@ -102,18 +102,37 @@ def _serve(options: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):  # until the gateway listens to them, there is nothing to finish
         signal.signal(number, lambda *_: os._exit(0))
-    import uvloop
-
     chosen = settings.Settings.read(_given(options))
+    who = _held_by_supervisor(chosen) if chosen.worker else ""
     logging.basicConfig(
-        level=chosen.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        level=chosen.log_level.upper(),
+        stream=sys.stderr,
+        format=f"%(asctime)s {who}%(levelname)s %(name)s: %(message)s",
     )
+    if chosen.workers > 1 and not chosen.worker:
+        import asyncio
+
+        from serving.supervisor.supervisor import supervise
+
+        return asyncio.run(supervise(chosen, _given(options)))
     logging.getLogger("numba").setLevel(logging.WARNING)  # below, it dumps the bytecode of whatever is compiled
     warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of values that are checked and refused by name
+    import uvloop
+
     from serving.gateway import serve
 
     uvloop.run(serve(chosen))
     return 0
+
+
+def _held_by_supervisor(chosen: settings.Settings) -> str:
+    """A worker ends with its supervisor; how its lines in the log begin."""
+    from serving.listeners.worker_place import WorkerPlace
+    from serving.supervisor.lifeline import hold
+
+    place = WorkerPlace.read(chosen.worker)
+    hold(place.folder, chosen.drain_seconds)
+    return f"worker {place.number} "
 
 
 def _warm_options(parser: argparse.ArgumentParser) -> None:

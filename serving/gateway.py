@@ -16,6 +16,7 @@ from serving.errors import SettingsError
 from serving.hash_key import HashKey
 from serving.inference import Inferences, Keeping
 from serving.listeners.defects import defect
+from serving.listeners.exchange import leave
 from serving.listeners.grpc_aio import GrpcListener
 from serving.listeners.http import HttpListener
 from serving.pipeline import Pipeline
@@ -97,6 +98,7 @@ class Gateway:
         self.grpc_port = await self._grpc.start(self.settings.host, self.settings.grpc_port)
         self.pipeline.starting = False
         self._grpc.set_ready(self.pipeline.ready)
+        await self._http.join(self.settings.host, self.http_port)
         self._tasks.append(asyncio.create_task(self._watch()))
 
     async def close(self) -> None:
@@ -200,4 +202,6 @@ async def serve(settings: Settings) -> None:
     await stopping
     log.info("draining, at most %g s", settings.drain_seconds)
     await gateway.close()
+    if settings.worker:
+        leave(await gateway.metrics.text())
     os._exit(0)  # for the same reason: the repository may just be looked at

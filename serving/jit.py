@@ -27,14 +27,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
-from numba.core.types import unliteral
 
 from serving import settings
 
@@ -245,7 +244,7 @@ def _compiled(function: Callable[..., Any], inline: bool) -> Callable[..., Any]:
     compiled._cache = _KernelCache(function)
     template = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: template(
-        tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+        tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()}
     )
     return compiled
 

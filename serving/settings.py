@@ -75,6 +75,17 @@ class Settings:
     worker_threads: int = _knob(
         2, "threads for calls above inline_rows, and for models that are slow in this process", low=1
     )
+    workers: int = _knob(
+        1,
+        "processes that serve, on the same ports, with a supervisor that starts again what ends; each has models, "
+        "replica and kept predictions of its own",
+        low=1,
+        high=64,
+    )
+    worker_stuck_seconds: float = _knob(
+        30.0, "with several workers: one that does not answer its supervisor for so long is killed", low=1, high=3600
+    )
+    worker: str = _knob("", "set by the supervisor for its workers, which share their ports: not to be set by others")
     intra_op_num_threads: int = _knob(
         1, "onnxruntime threads in one call; above 1 results may differ in the last bits", low=1, high=1024
     )

@@ -24,8 +24,9 @@ async def check(installation: Installation) -> Findings:
     settings, there = installation.settings, _memory()
     replica = settings.replica_bytes if settings.redis_url else 0
     kept = 0 if set(settings.each("cache")) == {("off",)} else settings.cache_bytes
-    needed = BASE_BYTES + replica + kept
-    words = f"{there >> 20} MiB of memory; with a full replica and one full cache a gateway takes {needed >> 20} MiB"
+    needed = (BASE_BYTES + replica + kept) * settings.workers
+    who = "a gateway takes" if settings.workers == 1 else f"{settings.workers} workers take"
+    words = f"{there >> 20} MiB of memory; with a full replica and one full cache {who} {needed >> 20} MiB"
     if there < needed:
         yield warning(words, "raise the limit, or lower EPM_REPLICA_BYTES or EPM_CACHE_BYTES (per served version)")
     else:

@@ -68,7 +68,7 @@ def inspect_rows(values, history, order, facts, least_coverage, coverage, marks,
             marks[i, number] = seen if given else MISSING
             total += facts[WEIGHT, number] * given / months
         coverage[i] = min(total, 1.0)
-        low += coverage[i] < least_coverage
+        low += coverage[i] < np.float32(least_coverage)
         wrong_rows += wrong[i] != FINE
         for c in range(marks.shape[1]):
             marked += marks[i, c] != 0

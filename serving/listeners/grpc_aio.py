@@ -34,7 +34,7 @@ class GrpcListener:
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_concurrent_streams", settings.max_streams),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(bool(settings.worker))),
                 ("grpc.keepalive_time_ms", 60_000),  # a peer that vanished does not hold its streams for ever
                 ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000) or _NEVER),
             ]

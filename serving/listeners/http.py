@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from serving.errors import EpmError, InvalidInput, NotReady, Status, TooLate
 from serving.listeners.defects import defect, without_callers
+from serving.listeners.exchange import METRICS, PING, answer, ask
+from serving.listeners.worker_place import WorkerPlace
 from serving.pipeline import Pipeline
 from serving.protocols.json_values import dump
 from serving.protocols.method import PRIORITY, Call, priority
@@ -35,6 +37,8 @@ HTTP_STATUS = {
 
 JSON = "application/json"
 BODY_SECONDS = 30
+ALL_WORKERS_SECONDS = 8
+"""How long the supervisor may take to collect their metrics."""
 MODEL_V1 = r"/v1/models/{model:[^/:]+}"
 VERSION_V1 = r"/versions/{version:\d{1,18}}"
 LABEL_V1 = r"/labels/{label:[^/:]+}"
@@ -45,7 +49,10 @@ Answer = Callable[[bytes, Call, dict[str, Any]], Awaitable[bytes]]
 
 
 class HttpListener:
-    """The HTTP port. Starts before the first model is loaded, so that probes are answered from the beginning."""
+    """The HTTP port. Starts before the first model is loaded, so that probes are answered from the beginning.
+
+    A worker answers only its supervisor from the beginning; it joins the port that all workers share when it is ready.
+    """
 
     def __init__(self, pipeline: Pipeline, settings: Settings, metrics: Metrics) -> None:
         from aiohttp import web  # 0.2 s, needed only where a gateway runs
@@ -55,6 +62,9 @@ class HttpListener:
         self._metrics = metrics
         self._tf, self._kserve = RestTf(pipeline), RestKServe(pipeline)
         self._running = 0
+        self._place = WorkerPlace.read(settings.worker) if settings.worker else None
+        self._shared: web.TCPSite | None = None
+        self._private: asyncio.Server | None = None
         app = web.Application(client_max_size=settings.max_message_bytes, middlewares=[self._in_json()])
         app.add_routes(self._operations() + self._v1() + self._v2())
         self._runner = web.AppRunner(
@@ -65,11 +75,22 @@ class HttpListener:
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was bound. Raises OSError when it cannot be."""
         await self._runner.setup()
+        if self._place is not None:
+            self._private = await answer(self._place.socket, {PING: self._ping, METRICS: self._own_metrics})
+            return port
         await self._web.TCPSite(self._runner, host, port).start()
         return self._runner.addresses[0][1]
 
+    async def join(self, host: str, port: int) -> None:
+        """Where workers share the port: listen on it, too. Raises OSError when that cannot be."""
+        if self._place is not None:
+            self._shared = self._web.TCPSite(self._runner, host, port, reuse_port=True)
+            await self._shared.start()
+
     async def drain(self, seconds: float) -> None:
         """Wait until running predictions have finished, at most so long; metrics and probes are answered meanwhile."""
+        if self._shared is not None:
+            await self._shared.stop()  # who connects from now on finds another worker
         give_up = time.monotonic() + seconds
         while self._running and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
             await asyncio.sleep(0.01)
@@ -77,6 +98,8 @@ class HttpListener:
     async def close(self) -> None:
         """Leave."""
         await self._runner.cleanup()
+        if self._private is not None:
+            self._private.close()
 
     def _in_json(self) -> Any:
         """What aiohttp itself refuses (no such path, too large a body) is said as JSON too."""
@@ -187,7 +210,20 @@ class HttpListener:
         content_type = "text/plain; version=0.0.4; charset=utf-8"
         if not self._metrics.on:
             raise self._web.HTTPNotFound(reason="metrics are off (EPM_METRICS)")
-        return self._web.Response(body=await self._metrics.text(), headers={"Content-Type": content_type})
+        text = await self._own_metrics() if self._place is None else await self._all_metrics(self._place)
+        return self._web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def _own_metrics(self) -> bytes:
+        return await self._metrics.text() if self._metrics.on else b""
+
+    async def _all_metrics(self, place: WorkerPlace) -> bytes:
+        text = await ask(place.supervisor, METRICS, ALL_WORKERS_SECONDS)
+        if text is None:
+            raise self._web.HTTPServiceUnavailable(reason="the supervisor does not answer")
+        return text
+
+    async def _ping(self) -> bytes:
+        return b""
 
     def _probe(self, holds: Callable[[], bool]) -> Any:
         async def handle(request: "web.Request") -> "web.Response":

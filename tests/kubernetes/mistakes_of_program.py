@@ -57,8 +57,8 @@ MISTAKES = (
     Mistake(
         "a flag that the gateway has not",
         program.flags,
-        "no flag --workers",
-        lambda m: gateway(m).main.update(args=["--workers=2"]),
+        "no flag --servants",
+        lambda m: gateway(m).main.update(args=["--servants=2"]),
     ),
     Mistake(
         "a file that is not in the repository",

@@ -59,7 +59,7 @@ class H2Listener:
         known = [MethodOf(path.encode(), kind(handler), CODECS.get(path, 0)) for path, handler in found.items()]
         by_number = dict(enumerate(found.values()))
         await asyncio.to_thread(library.compile_loop)
-        sockets = _listen(host, port, self._settings.loop_threads)
+        sockets = _listen(host, port, self._settings.loop_threads, shared=bool(self._settings.worker))
         for number in range(len(sockets)):
             loop = await asyncio.to_thread(Loop, number, self._settings, known, self._models.shared, self._notify)
             self._loops.append(loop)
@@ -132,15 +132,18 @@ class H2Listener:
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._wake, number)
 
 
-def _listen(host: str, port: int, count: int) -> list[socket.socket]:
-    """So many sockets that listen on one port. Raises OSError, also when somebody else listens there."""
+def _listen(host: str, port: int, count: int, shared: bool) -> list[socket.socket]:
+    """So many sockets that listen on one port. Raises OSError, also when somebody else listens there.
+
+    shared: other processes may listen there as well.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise OSError(f"cannot listen for gRPC on {host}:{port}: {error.strerror}") from error
     made: list[socket.socket] = []
     try:
-        if port:
+        if port and not shared:
             with socket.socket(family, socket.SOCK_STREAM) as alone:  # a port that others share would be ours as well
                 alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 alone.bind(address)

@@ -384,6 +384,7 @@ def drained(loop, stop):
     if loop[at.DRAINING] == 0:
         loop[at.DRAINING] = NOTICED
         if loop[at.LISTENER] >= 0:
+            accept(loop)  # who waits to be taken is told like the others, and not cut off with the socket
             c.epoll_ctl(loop[at.EPOLL], c.EPOLL_CTL_DEL, loop[at.LISTENER], loop[at.SMALL])
             c.close(loop[at.LISTENER])
             loop[at.LISTENER] = -1

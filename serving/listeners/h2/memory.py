@@ -1,19 +1,19 @@
 """Arrays that live as long as somebody may use their addresses."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-A = TypeVar("A", bound=NDArray)  # type: ignore[type-arg]
+A = TypeVar("A", bound=NDArray[Any])
 
 
 class Memory:
     """Keeps what it is given."""
 
     def __init__(self) -> None:
-        self._kept: list[NDArray] = []  # type: ignore[type-arg]
+        self._kept: list[NDArray[Any]] = []
 
     def array(self, array: A) -> A:
         """Keep an array as it is."""

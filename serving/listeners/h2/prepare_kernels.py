@@ -1,5 +1,6 @@
 """A request read, its model found, its rows assembled and inspected."""
 
+import numpy as np
 from numba import types
 
 from serving.features.row_kernels import inspect_rows
@@ -12,7 +13,7 @@ from serving.listeners.h2.answer_kernels import choose
 from serving.listeners.h2.epm_kernels import read_epm
 from serving.listeners.h2.kserve_kernels import read_kserve
 from serving.listeners.h2.loop_state_kernels import stream_at
-from serving.listeners.h2.memory_kernels import double_rows, doubles, octets, singles, word_rows, words
+from serving.listeners.h2.memory_kernels import double_rows, octets, singles, word_rows, words
 from serving.listeners.h2.rows_kernels import LEFT, assemble
 from serving.listeners.h2.table_kernels import find_model, model_of, place
 from serving.listeners.h2.tf_serving_kernels import read_tf_serving
@@ -71,7 +72,7 @@ def inspect(loop, table, model, n):
         cube(loop, table, model, n),
         words(model[of.ORDER], single + histories),
         double_rows(model[of.FACTS], 7, inputs),
-        doubles(model[of.LEAST_COVERAGE], 1)[0],
+        model[of.LEAST_COVERAGE : of.LEAST_COVERAGE + 1].view(np.float64)[0],
         singles(place(loop, table, held.COVERAGE), n),
         marks_of(loop, table, model, n),
         octets(place(loop, table, held.WRONG), n),

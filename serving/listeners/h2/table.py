@@ -114,7 +114,7 @@ def _rows(served: ServedModel, words: NDArray[np.int64], memory: Memory) -> None
     words[of.WINDOW] = contract.months * len(contract.program.window)
     order, facts = schema.order.astype(np.int64), np.ascontiguousarray(schema.facts, np.float64)
     words[of.ORDER], words[of.FACTS] = memory.address(order), memory.address(facts)
-    words[of.LEAST_COVERAGE] = memory.address(np.array([schema.min_coverage]))
+    words[of.LEAST_COVERAGE] = np.float64(schema.min_coverage).view(np.int64)
     words[of.PROGRAM], words[of.PROGRAM_SIZE] = memory.address(served.program.program), len(served.program.program)
     by_name = {raw.name: raw for raw in contract.inputs}
     sent: dict[str, list[int]] = {}
@@ -169,7 +169,7 @@ def _answers(
         words[of.CLASS_NAMES], words[of.CLASS_COUNT] = memory.texts(served.class_names), len(served.class_names)
     elif decision is not None and served.threshold is not None:
         words[of.DECIDES], words[of.DECIDING], words[of.DECIDED] = of.A_THRESHOLD, offsets[decision.tensor][0], 1
-        words[of.THRESHOLD] = memory.address(np.array([served.threshold], np.float32))
+        words[of.THRESHOLD] = served.threshold.view(np.int32)
     rows = []
     for spec in answer_specs(contract):
         name = memory.text(spec.name.encode())
@@ -188,7 +188,9 @@ def _answers(
     words[of.OUTPUTS] = memory.address(np.array([row + [0] * (of.OUTPUT - len(row)) for row in rows], np.int64))
     words[of.OUTPUT_COUNT] = len(rows)
     # of two names of which one begins with the other, protobuf writes the longer one first
-    words[of.SORTED] = memory.address(np.array(sorted(range(len(names)), key=lambda number: names[number].encode() + b"\xff"), np.int64))
+    words[of.SORTED] = memory.address(
+        np.array(sorted(range(len(names)), key=lambda number: names[number].encode() + b"\xff"), np.int64)
+    )
     columns = [raw.name.encode() for raw in contract.inputs]
     warned = [b"low_coverage", *(f"{state}:{raw.name}".encode() for raw in contract.inputs for state in _WARNINGS)]
     words[of.WARNED], words[of.COLUMN_NAMES] = memory.texts(warned), memory.texts(columns)

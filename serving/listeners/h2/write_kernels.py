@@ -57,7 +57,7 @@ def margins(model, outputs, margin):
     """As `ServedModel.margin`. outputs: int32[n, W] as float32."""
     first, many = model[of.DECIDING], model[of.DECIDED]
     if model[of.DECIDES] == of.A_THRESHOLD:
-        threshold = singles(model[of.THRESHOLD], 1)[0]
+        threshold = model[of.THRESHOLD : of.THRESHOLD + 1].view(np.float32)[0]
         for i in range(margin.size):
             margin[i] = np.abs(outputs[i, first] - threshold)
         return
