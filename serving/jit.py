@@ -236,11 +236,21 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled(function, True)
 
 
-def _compiled(function: Callable[..., Any], inline: bool) -> Callable[..., Any]:
+def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that makes no arrays and returns none. It counts no references, which would cost more than it does."""
+    return _compiled(function, False, _nrt=False)
+
+
+def bare_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Both."""
+    return _compiled(function, True, _nrt=False)
+
+
+def _compiled(function: Callable[..., Any], inline: bool, **options: bool) -> Callable[..., Any]:
     if function.__closure__:
         raise TypeError(f"{function.__qualname__}: a kernel is no closure: what it closes over is in no source")
     # Numba compiles a callee once more for each constant it is called with; LLVM sees constants anyway.
-    compiled = njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+    compiled = njit(nogil=True, error_model="numpy", forceinline=inline, **options)(function)
     compiled._cache = _KernelCache(function)
     template = compiled.get_call_template
     compiled.get_call_template = lambda args, kws: template(

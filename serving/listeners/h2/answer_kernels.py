@@ -3,7 +3,7 @@
 import numpy as np
 
 from serving.features.row_kernels import STATES
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2.memory_kernels import copy, octets, same, words
@@ -12,7 +12,7 @@ from serving.listeners.h2.wire_kernels import bytes_size, inside, put_letters, p
 COMMA = 44
 
 
-@kernel
+@bare
 def choose(model, data, request, wanted, ready, chosen):
     """(READ, how many) and chosen: int64[MOST_WANTED], numbers of the outputs asked for, in order; all for no names.
 
@@ -46,19 +46,19 @@ def choose(model, data, request, wanted, ready, chosen):
     return to.READ, count
 
 
-@inlined
+@bare_inlined
 def is_of_raw(kind):
     """Whether an output tells of raw rows."""
     return kind == of.COVERAGE or kind == of.WARNINGS
 
 
-@inlined
+@bare_inlined
 def is_text(kind):
     """Whether an output is a text for each row; the others are numbers of four bytes."""
     return kind == of.CLASS_NAME or kind == of.WARNINGS
 
 
-@kernel
+@bare
 def put_numbers(output, n, outputs, margin, coverage, out, at):
     """The bytes of an output's numbers, row by row; the place behind them."""
     kind = output[of.OUTPUT_KIND]
@@ -69,7 +69,7 @@ def put_numbers(output, n, outputs, margin, coverage, out, at):
     return put_values(outputs, n, output[of.OUTPUT_AT], max(output[of.OUTPUT_COLUMNS], 1), out, at)
 
 
-@inlined
+@bare_inlined
 def put_floats(values, n, out, at):
     """float32[n] as bytes."""
     inside(out, at, 4 * n)
@@ -78,7 +78,7 @@ def put_floats(values, n, out, at):
     return at + 4 * n
 
 
-@inlined
+@bare_inlined
 def put_values(outputs, n, first, count, out, at):
     """`count` values of each row's outputs as bytes. outputs: int32[n, W]."""
     inside(out, at, 4 * n * count)
@@ -89,7 +89,7 @@ def put_values(outputs, n, first, count, out, at):
     return at
 
 
-@kernel
+@bare
 def varints_size(outputs, n, first, count):
     """How many bytes `count` values of each row's outputs take as varints, a negative one 10."""
     size = np.int64(0)
@@ -99,7 +99,7 @@ def varints_size(outputs, n, first, count):
     return size
 
 
-@kernel
+@bare
 def put_varints(outputs, n, first, count, tag, out, at):
     """A packed field of int32 with its tag; the place behind it."""
     at = put_size(out, at, tag, varints_size(outputs, n, first, count))
@@ -109,13 +109,13 @@ def put_varints(outputs, n, first, count, tag, out, at):
     return at
 
 
-@inlined
+@bare_inlined
 def is_low(model, coverage, i):
     """Whether a row is below the contract's coverage, as NumPy compares float32 with it."""
     return coverage[i] < np.float32(model[of.LEAST_COVERAGE : of.LEAST_COVERAGE + 1].view(np.float64)[0])
 
 
-@kernel
+@bare
 def texts_size(model, output, n, outputs, coverage, marks, low, marked, tag):
     """How many bytes `put_texts` writes."""
     total = np.int64(0)
@@ -137,7 +137,7 @@ def texts_size(model, output, n, outputs, coverage, marks, low, marked, tag):
     return total
 
 
-@kernel
+@bare
 def put_texts(model, output, n, outputs, coverage, marks, low, marked, tag, out, at):
     """An output's text of each row, class or warnings; the place behind them.
 
@@ -165,7 +165,7 @@ def put_texts(model, output, n, outputs, coverage, marks, low, marked, tag, out,
     return at
 
 
-@inlined
+@bare_inlined
 def put_frame(tag, size, out, at):
     """What stands before a text of this size."""
     if tag:
@@ -173,13 +173,13 @@ def put_frame(tag, size, out, at):
     return put_letters(out, at, np.uint64(size), 4)
 
 
-@inlined
+@bare_inlined
 def known_label(label, count):
     """The number of a class; a label that none has is the last one's, as -1 is in Python."""
     return np.int64(label) if 0 <= label < count else count - 1
 
 
-@kernel
+@bare
 def warnings_size(model, coverage, marks, low, marked, i):
     """How many bytes the text of row i's warnings has."""
     texts = words(model[of.WARNED], 2 * (1 + STATES * model[of.INPUTS]))
@@ -194,7 +194,7 @@ def warnings_size(model, coverage, marks, low, marked, i):
     return max(size - 1, 0)
 
 
-@kernel
+@bare
 def put_warnings(model, coverage, marks, low, marked, i, out, at):
     """Row i's warnings, a comma between them; the place behind them."""
     texts = words(model[of.WARNED], 2 * (1 + STATES * model[of.INPUTS]))
@@ -215,7 +215,7 @@ def put_warnings(model, coverage, marks, low, marked, i, out, at):
     return at
 
 
-@inlined
+@bare_inlined
 def put_octets(address, size, out, at):
     """The bytes at an address; the place behind them."""
     copy(octets(address, size), 0, size, out, at)

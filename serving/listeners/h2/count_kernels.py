@@ -6,7 +6,7 @@ A loop has int64[COUNTS] of its own, and of each model int64[width(inputs)] (`mo
 import numpy as np
 
 from serving.features.row_kernels import STATES
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 
 ACCEPTED, REFUSED_CONNECTIONS, CLOSED_CONNECTIONS = 0, 1, 2
 STREAMS_OPENED, STREAMS_CLOSED, STREAMS_REFUSED, STREAMS_RESET = 3, 4, 5, 6
@@ -40,7 +40,7 @@ AT_STATES = AT_ROWS + 8
 SMALL_ROWS = 64
 
 
-@inlined
+@bare_inlined
 def observe(cells, start, bounds, time):
     """Count a time in a histogram that begins at `start`."""
     bucket = 0
@@ -50,7 +50,7 @@ def observe(cells, start, bounds, time):
     cells[start + bounds.size + 1] += time
 
 
-@kernel
+@bare
 def answered(cells, method, rows, times):
     """Count an answer. times: int64[TIMED_STAGES + 1], when it began and when each stage ended."""
     size = 0 if rows <= SMALL_ROWS else 1
@@ -61,7 +61,7 @@ def answered(cells, method, rows, times):
             observe(cells, AT_STAGES + stage * STAGE, STAGE_BOUNDS, took)
 
 
-@kernel
+@bare
 def computed(cells, rows, time):
     """Count rows that the forest computed in so many nanoseconds."""
     cells[AT_ROWS + FOREST_CALLS] += 1
@@ -69,7 +69,7 @@ def computed(cells, rows, time):
     cells[AT_ROWS + FOREST_TIME] += time
 
 
-@kernel
+@bare
 def inspected(cells, rows, low, marked, marks):
     """Count raw rows that were answered, and the states of their inputs. marks: uint8[rows, inputs]."""
     cells[AT_ROWS + RAW_ROWS] += rows

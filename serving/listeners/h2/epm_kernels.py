@@ -3,7 +3,7 @@
 import numpy as np
 
 from serving.features.row_kernels import STATES
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import answer_kernels as answer
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -34,7 +34,7 @@ _LOW_COVERAGE = 1
 _MOST_MONTHS = 36
 
 
-@kernel
+@bare
 def read_epm(data, at, end, request, columns, wanted):
     """data[at:end]: PredictRequest without entities -> request, columns. data: uint8[:]. wanted stays as it is."""
     request[:] = 0
@@ -74,7 +74,7 @@ def read_epm(data, at, end, request, columns, wanted):
     return READ
 
 
-@kernel
+@bare
 def read_model(data, at, end, request):
     """A ModelRef with one choice of a version at most."""
     named = False
@@ -106,7 +106,7 @@ def read_model(data, at, end, request):
     return True
 
 
-@inlined
+@bare_inlined
 def read_column(data, at, end, column):
     """A Column of one kind of values."""
     seen = 0
@@ -147,7 +147,7 @@ def read_column(data, at, end, column):
     return column[to.ROWS] >= 0 and (kind != 1 << 4 or are_texts(data, column))
 
 
-@kernel
+@bare
 def are_texts(data, column):
     """Whether the strings of a column are what protobuf takes for strings."""
     place, size, at = cells.next_text(data, column, column[to.AT])
@@ -158,7 +158,7 @@ def are_texts(data, column):
     return at != BAD
 
 
-@kernel
+@bare
 def read_history(data, column):
     """A History of which every row has all months."""
     at, end, months = column[to.AT], column[to.AT] + column[to.SIZE], np.int64(0)
@@ -186,7 +186,7 @@ def read_history(data, column):
     return count >= 0 and count % months == 0
 
 
-@kernel
+@bare
 def read_tensor(data, at, end, column):
     """A Tensor: name, shape, values; AT is the whole of it."""
     column[to.TYPE], column[to.FIELD], column[cells.ALLOWED] = to.F32, 3, 1 << 1 | 1 << 2
@@ -222,7 +222,7 @@ def read_tensor(data, at, end, column):
     return column[to.DIMENSIONS] > 0
 
 
-@kernel
+@bare
 def write_epm(model, data, request, n, ready, outputs, margin, coverage, marks, low, marked, out, at):
     """PredictResponse; the place behind its last byte."""
     at = put_text(out, at, 1 << 3 | BYTES, data, request[to.ID], request[to.ID_SIZE])
@@ -246,7 +246,7 @@ def write_epm(model, data, request, n, ready, outputs, margin, coverage, marks, 
     return at
 
 
-@kernel
+@bare
 def put_part(part, n, outputs, margin, out, at):
     """An Output: its name, and its value as the contract says."""
     kind, name, texts = part[of.PART_KIND], part[of.PART_NAME_SIZE], part[of.PART_TEXTS_SIZE]
@@ -280,7 +280,7 @@ def put_part(part, n, outputs, margin, out, at):
     return at
 
 
-@kernel
+@bare
 def put_low(model, n, coverage, out, at):
     """The Warning about rows below the contract's coverage, where there are such."""
     rows = np.int64(0)
@@ -298,13 +298,13 @@ def put_low(model, n, coverage, out, at):
     return at
 
 
-@inlined
+@bare_inlined
 def warning_code(state):
     """Warning.Code of a state of `row_kernels`: missing, unknown, out of range, stale."""
     return 4 if state == 0 else 2 if state == 1 else 3 if state == 2 else 5
 
 
-@kernel
+@bare
 def put_marks(name, name_size, c, state, n, marks, out, at):
     """The Warning about rows in which input c bears a mark, where there are such."""
     rows = np.int64(0)

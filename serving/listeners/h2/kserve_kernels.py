@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import answer_kernels as answer
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -30,7 +30,7 @@ from serving.listeners.h2.wire_kernels import (
 LEAVE, READ = to.LEAVE, to.READ
 
 
-@kernel
+@bare
 def read_kserve(data, at, end, request, columns, wanted):
     """data[at:end]: ModelInferRequest -> request, columns, wanted. data: uint8[:]."""
     request[:] = 0
@@ -92,7 +92,7 @@ def read_kserve(data, at, end, request, columns, wanted):
     return READ
 
 
-@inlined
+@bare_inlined
 def read_version(data, at, size, request):
     """Digits, or nothing for the newest version."""
     if size > 18:
@@ -108,7 +108,7 @@ def read_version(data, at, size, request):
     return True
 
 
-@inlined
+@bare_inlined
 def read_tensor(data, at, end, column):
     """An InferInputTensor, as far as it does not depend on where its contents are. Without contents AT is -1.
 
@@ -159,7 +159,7 @@ def read_tensor(data, at, end, column):
     return True
 
 
-@kernel
+@bare
 def datatype(data, at, size):
     """F32 to TEXT; -1 for what is left to Python."""
     if size < 4 or size > 6:
@@ -197,7 +197,7 @@ INT8, INT16, INT32, INT64 = letters(b"INT8"), letters(b"INT16"), letters(b"INT32
 UINT8, UINT16, UINT32, UINT64 = letters(b"UINT8"), letters(b"UINT16"), letters(b"UINT32"), letters(b"UINT64")
 
 
-@inlined
+@bare_inlined
 def contents_field(kind):
     """The field of InferTensorContents that holds cells of this type."""
     if kind == to.BOOL:
@@ -217,7 +217,7 @@ def contents_field(kind):
     return 2
 
 
-@inlined
+@bare_inlined
 def read_wanted(data, at, end, name):
     """An InferRequestedOutputTensor without parameters."""
     tag, at = tag_at(data, at, end)
@@ -230,7 +230,7 @@ def read_wanted(data, at, end, name):
     return True
 
 
-@kernel
+@bare
 def write_kserve(model, data, request, chosen, count, n, ready, outputs, margin, coverage, marks, low, marked, out, at):
     """ModelInferResponse of the chosen outputs; the place behind its last byte. Raw contents to who sent raw ones."""
     table = words(model[of.OUTPUTS], model[of.OUTPUT_COUNT] * of.OUTPUT).reshape(model[of.OUTPUT_COUNT], of.OUTPUT)
@@ -247,7 +247,7 @@ def write_kserve(model, data, request, chosen, count, n, ready, outputs, margin,
     return at
 
 
-@kernel
+@bare
 def put_output(model, output, typed, n, outputs, margin, coverage, marks, low, marked, out, at):
     """An InferOutputTensor, with its contents where they are typed."""
     kind, columns, name = output[of.OUTPUT_KIND], output[of.OUTPUT_COLUMNS], output[of.OUTPUT_NAME_SIZE]
@@ -271,7 +271,7 @@ def put_output(model, output, typed, n, outputs, margin, coverage, marks, low, m
     return put_typed(model, output, n, outputs, margin, coverage, marks, low, marked, out, at)
 
 
-@kernel
+@bare
 def typed_size(model, output, n, outputs, coverage, marks, low, marked):
     """How many bytes an output takes as InferTensorContents."""
     kind, count = output[of.OUTPUT_KIND], max(output[of.OUTPUT_COLUMNS], 1)
@@ -282,7 +282,7 @@ def typed_size(model, output, n, outputs, coverage, marks, low, marked):
     return bytes_size(4 * n * count)
 
 
-@kernel
+@bare
 def put_typed(model, output, n, outputs, margin, coverage, marks, low, marked, out, at):
     """InferTensorContents: bytes_contents, int_contents or fp32_contents."""
     kind, count = output[of.OUTPUT_KIND], max(output[of.OUTPUT_COLUMNS], 1)
@@ -294,7 +294,7 @@ def put_typed(model, output, n, outputs, margin, coverage, marks, low, marked, o
     return answer.put_numbers(output, n, outputs, margin, coverage, out, at)
 
 
-@kernel
+@bare
 def put_raw(model, output, n, outputs, margin, coverage, marks, low, marked, out, at):
     """An entry of raw_output_contents: numbers, or texts, each behind its length of four bytes."""
     if not answer.is_text(output[of.OUTPUT_KIND]):

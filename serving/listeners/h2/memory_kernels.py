@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from serving.jit import inlined
+from serving.jit import bare_inlined
 
 
 def _arrays(dtype, dimensions):
@@ -144,14 +144,14 @@ def release(typing_context, address, value):
     return types.none(types.int64, types.int64), generate
 
 
-@inlined
+@bare_inlined
 def copy(source, start, count, target, at):
     """target[at : at + count] = source[start : start + count]."""
     for i in range(count):
         target[at + i] = source[start + i]
 
 
-@inlined
+@bare_inlined
 def same(one, a, other, b, count):
     """Whether one[a : a + count] is other[b : b + count]."""
     for i in range(count):  # noqa: SIM110 (all() of a generator is not compiled)

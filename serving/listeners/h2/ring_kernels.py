@@ -6,7 +6,7 @@ and its address. A record lies in one piece, at a multiple of 8 bytes, and begin
 
 import numpy as np
 
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2.memory_kernels import acquire, copy, octets, release, words
 
 WRITTEN, DONE, SIZE, DATA = 0, 8, 16, 17
@@ -42,13 +42,13 @@ REPLY = 8
 """Words before the bytes of a record from Python."""
 
 
-@inlined
+@bare_inlined
 def padded(size):
     """The next multiple of 8."""
     return (size + 7) & ~7
 
 
-@kernel
+@bare
 def reserve(ring, address, size):
     """The place, as an address, for a record of `size` bytes; 0 for no room. ring: int64[RING] at address."""
     size = padded(size)
@@ -70,13 +70,13 @@ def reserve(ring, address, size):
     return ring[DATA] + at
 
 
-@inlined
+@bare_inlined
 def publish(ring, address, place):
     """Show the record that was reserved at `place` to the reader."""
     release(address + 8 * WRITTEN, ring[WRITTEN] + words(place, 1)[BYTES])
 
 
-@kernel
+@bare
 def reply(address, kind, stream, generation, status, message, trailers, data):
     """Write a record from Python, with its bytes, uint8[:]. False where there is no room."""
     ring = words(address, RING)
@@ -92,13 +92,13 @@ def reply(address, kind, stream, generation, status, message, trailers, data):
     return True
 
 
-@kernel
+@bare
 def written(address):
     """How far the writer is."""
     return acquire(address + 8 * WRITTEN)
 
 
-@kernel
+@bare
 def read_until(address, done):
     """The reader is so far."""
     release(address + 8 * DONE, done)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from serving.hash_kernels import text_code
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
@@ -17,7 +17,7 @@ WORDS_OF_NAME = 4
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
 
-@kernel
+@bare
 def name_hash(data, at, size):
     """FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), 64 bits, as int64; names are compared as well."""
     value = _BASIS
@@ -26,7 +26,7 @@ def name_hash(data, at, size):
     return np.int64(value)
 
 
-@kernel
+@bare
 def find(table, mask, data, at, size):
     """The number that stands beside a name in a hash table (`model_kernels.NAMES`), -1 for none."""
     value = name_hash(data, at, size)
@@ -41,7 +41,7 @@ def find(table, mask, data, at, size):
     return -1
 
 
-@kernel
+@bare
 def assemble(loop, table, model, data, request, columns):
     """(rows, whether they are ready tensors) of a request, written to the loop's memory; LEFT rows for Python."""
     count = request[to.COLUMNS]
@@ -98,7 +98,7 @@ def assemble(loop, table, model, data, request, columns):
     return n, ready > 0
 
 
-@inlined
+@bare_inlined
 def sent(model, data, column, hints, c):
     """The number of the input that a column is of; most clients send them in the same order every time."""
     name, size = column[to.NAME], column[to.NAME_SIZE]
@@ -112,7 +112,7 @@ def sent(model, data, column, hints, c):
     return number
 
 
-@kernel
+@bare
 def read_ready(loop, table, model, data, column, kind, n):
     """A tensor of the graph; whether it is as `ServedModel.check_ready` wants it."""
     if kind == of.READY_FEATURES:
@@ -135,7 +135,7 @@ def read_ready(loop, table, model, data, column, kind, n):
     return not infinite and not (missing and model[of.MISSING_ALLOWED] & bit == 0)
 
 
-@kernel
+@bare
 def read_histories(loop, table, model, data, column, kind, k, n, taken):
     """Histories of as many months as the model reads; other lengths are left to Python."""
     histories, months = model[of.HISTORIES], model[of.MONTHS]
@@ -167,7 +167,7 @@ def read_histories(loop, table, model, data, column, kind, k, n, taken):
     return True
 
 
-@kernel
+@bare
 def read_texts(data, column, input_, cells, stride, n):
     """Texts of a category or a text input; an empty one is missing."""
     kind = input_[0]
@@ -190,7 +190,7 @@ def read_texts(data, column, input_, cells, stride, n):
     return place < 0 and cursor != BAD
 
 
-@kernel
+@bare
 def clear_missing(data, column, cells, stride, n):
     """Make missing what the bitmap of a column of epm.v1 does not say is given; False for another size of it."""
     if column[to.VALID_SIZE] != (n + 7) // 8:
@@ -201,7 +201,7 @@ def clear_missing(data, column, cells, stride, n):
     return True
 
 
-@kernel
+@bare
 def only_known(cells, stride, n, input_):
     """Codes of categories that were sent as numbers: what is no code is unknown; infinity is refused elsewhere."""
     unknown = np.float64(input_[1 + of.UNKNOWN_CODE])

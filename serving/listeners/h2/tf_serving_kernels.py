@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import answer_kernels as answer
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -39,7 +39,7 @@ FEATURES = letters(b"features")
 _DEFAULT_SIZE = 15
 
 
-@kernel
+@bare
 def read_tf_serving(data, at, end, request, columns, wanted):
     """data[at:end]: PredictRequest -> request, columns, wanted. data: uint8[:]."""
     request[:] = 0
@@ -73,7 +73,7 @@ def read_tf_serving(data, at, end, request, columns, wanted):
     return READ
 
 
-@kernel
+@bare
 def read_spec(data, at, end, request):
     """A ModelSpec, with one choice of a version at most, and one of the signatures that take columns or tensors."""
     seen = 0
@@ -108,7 +108,7 @@ def read_spec(data, at, end, request):
     return True
 
 
-@inlined
+@bare_inlined
 def read_version(data, at, end, request):
     """An Int64Value."""
     if at == end:
@@ -120,7 +120,7 @@ def read_version(data, at, end, request):
     return at == end
 
 
-@inlined
+@bare_inlined
 def is_signature(data, at, size):
     """Nothing, serving_default or features."""
     if size == 8:
@@ -130,7 +130,7 @@ def is_signature(data, at, size):
     return size == 0
 
 
-@inlined
+@bare_inlined
 def read_input(data, at, end, column):
     """An entry of the map: name and TensorProto."""
     seen = 0
@@ -151,7 +151,7 @@ def read_input(data, at, end, column):
     return seen == 0b110
 
 
-@inlined
+@bare_inlined
 def read_tensor(data, at, end, column):
     """A TensorProto with its cells in one place: in tensor_content, or in the field of its dtype.
 
@@ -210,7 +210,7 @@ def read_tensor(data, at, end, column):
     return True
 
 
-@inlined
+@bare_inlined
 def set_type(column, dtype):
     """TYPE, and the FIELD of its single values, of a DataType."""
     if dtype == 1:
@@ -242,7 +242,7 @@ def set_type(column, dtype):
     return True
 
 
-@inlined
+@bare_inlined
 def read_shape(data, at, end, column):
     """A TensorShapeProto of one to three sizes without names."""
     while at < end:
@@ -265,7 +265,7 @@ def read_shape(data, at, end, column):
     return True
 
 
-@kernel
+@bare
 def write_tf_serving(
     model, data, request, chosen, count, n, ready, outputs, margin, coverage, marks, low, marked, out, at
 ):
@@ -294,7 +294,7 @@ def write_tf_serving(
     return put_letters(out, put_letters(out, at, DEFAULT, 8), DEFAULT_REST, 7)
 
 
-@kernel
+@bare
 def put_output(model, output, n, outputs, margin, coverage, marks, low, marked, out, at):
     """An entry of the map: name and TensorProto, numbers as tensor_content, texts as string_val."""
     kind, columns = output[of.OUTPUT_KIND], output[of.OUTPUT_COLUMNS]
@@ -323,7 +323,7 @@ def put_output(model, output, n, outputs, margin, coverage, marks, low, marked, 
     return answer.put_numbers(output, n, outputs, margin, coverage, out, at)
 
 
-@inlined
+@bare_inlined
 def put_dimension(out, at, size):
     """A Dim of a TensorShapeProto."""
     at = put_size(out, at, 2 << 3 | BYTES, 1 + varint_size(size))

@@ -6,7 +6,7 @@ checked here, and what is not as the words say is refused.
 
 import numpy as np
 
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2.wire_kernels import (
     BAD,
@@ -31,7 +31,7 @@ AS_COLUMN, AS_TENSOR, AS_EITHER = 0, 1, 2
 _MOST = 1 << 40
 
 
-@inlined
+@bare_inlined
 def add_size(column, size):
     """One more size of a shape; three are enough."""
     n = column[to.DIMENSIONS]
@@ -42,7 +42,7 @@ def add_size(column, size):
     return True
 
 
-@inlined
+@bare_inlined
 def elements(column):
     """How many cells the shape of a column says; -1 for an absurd one."""
     count, largest = np.int64(1), np.int64(1)
@@ -57,7 +57,7 @@ def elements(column):
     return count
 
 
-@inlined
+@bare_inlined
 def width(kind):
     """Bytes of a number of this type in a plain column; 0 of a text."""
     if kind == to.F64 or kind == to.I64 or kind == to.U64:
@@ -69,7 +69,7 @@ def width(kind):
     return 0 if kind == to.TEXT else 1
 
 
-@inlined
+@bare_inlined
 def wire(kind):
     """How protobuf writes one value of this type."""
     if kind == to.F32:
@@ -79,7 +79,7 @@ def wire(kind):
     return BYTES if kind == to.TEXT else VARINT
 
 
-@inlined
+@bare_inlined
 def next_run(data, column, at):
     """(first byte, size, next place) of the next values of the field, one or many; size 0 and BAD at what is wrong.
 
@@ -107,7 +107,7 @@ def next_run(data, column, at):
     return at, np.int64(0), end + 1
 
 
-@kernel
+@bare
 def count_values(data, column):
     """How many values the message of a column of FIELDS holds; -1 when it is malformed, or holds something else."""
     end, kind = column[to.AT] + column[to.SIZE], wire(column[to.TYPE])
@@ -134,7 +134,7 @@ def count_values(data, column):
             count += size // single
 
 
-@inlined
+@bare_inlined
 def straighten(data, column):
     """A column of FIELDS whose floats stand in one run that is the whole message becomes a PLAIN one."""
     kind = wire(column[to.TYPE])
@@ -153,7 +153,7 @@ def straighten(data, column):
     column[to.FORM], column[to.AT], column[to.SIZE] = to.PLAIN, at, end - at
 
 
-@kernel
+@bare
 def read_numbers(data, column, values, stride):
     """The cells as float64 into values[i * stride]; whether there are as many as the shape says, and all are numbers.
 
@@ -191,7 +191,7 @@ def read_numbers(data, column, values, stride):
             done += 1
 
 
-@inlined
+@bare_inlined
 def whole_number(kind, value):
     """The value of an integer field of protobuf, as float64: what is narrower than 64 bits takes the low ones.
 
@@ -208,7 +208,7 @@ def whole_number(kind, value):
     return np.float64(np.int32(value))
 
 
-@inlined
+@bare_inlined
 def field_type(kind):
     """Of what type values are in a protocol whose field of them is as wide as it gets; other types stay."""
     if kind == to.I8 or kind == to.I16:
@@ -218,7 +218,7 @@ def field_type(kind):
     return kind
 
 
-@kernel
+@bare
 def plain_numbers(data, at, kind, count, values, first, stride):
     """Numbers one after the other, little-endian, into values[first + i * stride]; False for a bool of neither 0 nor 1.
 
@@ -273,7 +273,7 @@ def plain_numbers(data, at, kind, count, values, first, stride):
     return True
 
 
-@kernel
+@bare
 def read_singles(data, column, out, start):
     """The cells of a column of float32 into out[start:], bits unchanged; whether there are as many as its shape says.
 
@@ -301,7 +301,7 @@ def read_singles(data, column, out, start):
         done += size // 4
 
 
-@kernel
+@bare
 def plain_singles(data, at, count, out, start):
     """float32, little-endian, one after the other."""
     if not inside(data, at, 4 * count):
@@ -311,7 +311,7 @@ def plain_singles(data, at, count, out, start):
     return True
 
 
-@inlined
+@bare_inlined
 def next_text(data, column, at):
     """(place, size, next place) of the text at `at`, which begins with the column's AT.
 

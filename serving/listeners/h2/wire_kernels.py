@@ -8,14 +8,14 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from serving.jit import inlined, kernel
+from serving.jit import bare, bare_inlined
 from serving.listeners.h2.memory_kernels import copy
 
 BAD = -1
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-@inlined
+@bare_inlined
 def varint(data, at, end):
     """(int64, next place). Of at most 10 bytes, as protobuf says."""
     if at < end and data[at] < 128:
@@ -32,7 +32,7 @@ def varint(data, at, end):
     return np.int64(0), BAD
 
 
-@inlined
+@bare_inlined
 def size_at(data, at, end):
     """(how many bytes follow, where they begin); they lie before `end`. Parsers read sizes of at most 5 bytes."""
     size, start = varint(data, at, end)
@@ -41,7 +41,7 @@ def size_at(data, at, end):
     return size, start
 
 
-@inlined
+@bare_inlined
 def tag_at(data, at, end):
     """(a tag, next place), of one or two bytes; BAD for longer ones, also where they say the same as short ones."""
     if at < end:
@@ -55,7 +55,7 @@ def tag_at(data, at, end):
     return np.int64(0), BAD
 
 
-@inlined
+@bare_inlined
 def skip(data, at, end, kind):
     """What stands behind a tag of this kind."""
     if kind == VARINT:
@@ -70,7 +70,7 @@ def skip(data, at, end, kind):
     return BAD
 
 
-@kernel
+@bare
 def is_ascii(data, at, size):
     """Whether no byte is above 127: then it is UTF-8."""
     found = np.uint8(0)
@@ -79,7 +79,7 @@ def is_ascii(data, at, size):
     return found < 128
 
 
-@kernel
+@bare
 def is_utf8(data, at, size):
     """Whether these bytes are a text as protobuf checks it: no surrogates, nothing longer than it has to be."""
     if is_ascii(data, at, size):
@@ -146,13 +146,13 @@ def store(typing_context, out, at, value):
     return types.none(out, types.int64, value), generate
 
 
-@inlined
+@bare_inlined
 def inside(data, at, size):
     """Touch both ends of what `load` and `store` are going to: a build that checks accesses says where it is wrong."""
     return size == 0 or (data[at] <= 255 and data[at + size - 1] <= 255)
 
 
-@inlined
+@bare_inlined
 def fixed(data, at, size):
     """The unsigned number of so many bytes, little-endian."""
     value = np.uint64(0)
@@ -166,7 +166,7 @@ def letters(name: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(name, "little"))
 
 
-@inlined
+@bare_inlined
 def put_varint(out, at, value):
     """Written at `at`; the next place. value: int64, a negative one takes 10 bytes."""
     rest = np.uint64(value)
@@ -178,7 +178,7 @@ def put_varint(out, at, value):
     return at + 1
 
 
-@inlined
+@bare_inlined
 def varint_size(value):
     """How many bytes `put_varint` writes."""
     rest, size = np.uint64(value), 1
@@ -188,7 +188,7 @@ def varint_size(value):
     return size
 
 
-@inlined
+@bare_inlined
 def put_bytes(out, at, tag, source, start, size):
     """A field of bytes with its tag, of one byte; the next place."""
     out[at] = tag
@@ -197,32 +197,32 @@ def put_bytes(out, at, tag, source, start, size):
     return at + size
 
 
-@inlined
+@bare_inlined
 def put_text(out, at, tag, source, start, size):
     """As `put_bytes`, but nothing where the text is empty: so proto3 writes a single field."""
     return put_bytes(out, at, tag, source, start, size) if size else at
 
 
-@inlined
+@bare_inlined
 def text_size(size):
     """How many bytes `put_text` writes."""
     return bytes_size(size) if size else 0
 
 
-@inlined
+@bare_inlined
 def bytes_size(size):
     """How many bytes a field of so many bytes takes, with its tag of one byte."""
     return 1 + varint_size(size) + size
 
 
-@inlined
+@bare_inlined
 def put_size(out, at, tag, size):
     """A tag of one byte, and the size of what follows; where that begins."""
     out[at] = tag
     return put_varint(out, at + 1, size)
 
 
-@inlined
+@bare_inlined
 def put_letters(out, at, name, size):
     """A name as `letters` says it, or any number of so many bytes, little-endian; the next place."""
     for i in range(size):
