@@ -2,10 +2,13 @@
 
 import asyncio
 import errno
+import logging
 import os
 import socket
+import time
 from functools import partial
 
+from serving.listeners.defects import defect
 from serving.listeners.h2 import library
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import ring_kernels as ring
@@ -22,7 +25,11 @@ from serving.protocols.method import Service
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
+log = logging.getLogger("epm.grpc")
+
 BACKLOG = 1024
+LINGER_SECONDS = 0.1
+"""Between the last answer and the end of connections."""
 AGAIN_SECONDS = 0.001
 NOTICE_SECONDS = 0.15
 """How long new calls are still taken after clients were told to call elsewhere."""
@@ -72,22 +79,35 @@ class H2Listener:
 
     async def drain(self, seconds: float) -> None:
         """Tell clients to call elsewhere, let running calls finish for at most so long, then leave."""
+        give_up = time.monotonic() + seconds
         for loop in self._loops:
             loop.stop(seconds)
         await asyncio.sleep(min(NOTICE_SECONDS, seconds))
         self._handlers.stop_taking()
-        await asyncio.gather(*(asyncio.to_thread(loop.join, seconds + 1) for loop in self._loops))
+        while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(min(LINGER_SECONDS, seconds))
+        await asyncio.gather(*(asyncio.to_thread(loop.join, 0.1) for loop in self._loops))
         asyncio.get_running_loop().remove_reader(self._notify)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether anything is being answered; an open reflection stream has no more answers."""
+        waits = sum(loop.calls for loop in self._loops) > sum(handed.running for handed in self._handed)
+        return self._handlers.busy or waits
 
     def _look(self) -> None:
         """Take what the loops have handed over."""
         os.eventfd_read(self._notify)
         for loop, handed in zip(self._loops, self._handed, strict=True):
             for record in loop.from_loop.records():
-                if record.kind == ring.FEATURED:
-                    self._featured.take(record, partial(self._reply, int(loop.words[at.NUMBER])))
-                else:
-                    handed.take(record)
+                try:
+                    if record.kind == ring.FEATURED:
+                        self._featured.take(record, partial(self._reply, int(loop.words[at.NUMBER])))
+                    else:
+                        handed.take(record)
+                except Exception:  # of whatever kind: the records behind it are others'
+                    defect(log, "a call that was handed over")
         self._featured.run()
 
     def _say(

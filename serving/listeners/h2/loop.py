@@ -164,6 +164,11 @@ class Loop:
             self._thread.join(5.0)
 
     @property
+    def calls(self) -> int:
+        """Calls that are open."""
+        return int(self.words[at.STREAM_COUNT] - self.words[at.FREE_STREAM_COUNT])
+
+    @property
     def seen(self) -> int:
         """The epoch of the models that it has reached."""
         return int(self.words[at.SEEN])

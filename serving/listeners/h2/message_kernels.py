@@ -5,13 +5,13 @@ from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
 from serving.listeners.h2 import ring_kernels as ring
-from serving.listeners.h2.buffer_kernels import append
+from serving.listeners.h2.buffer_kernels import append, give_back
 from serving.listeners.h2.callback_kernels import DONE, GRPC, NO_MEMORY, PATH, POST, TOO_LONG
 from serving.listeners.h2.hand_kernels import hand_end, hand_message, hand_unary
 from serving.listeners.h2.loop_state_kernels import connection_at, stream_at
 from serving.listeners.h2.memory_kernels import copy, octets, words
 from serving.listeners.h2.predict_kernels import ANSWERED, FEATURED, predict
-from serving.listeners.h2.stream_kernels import PREFIX, begin_answer, finish, make_dirty, reset
+from serving.listeners.h2.stream_kernels import KEPT_ROOM, PREFIX, begin_answer, finish, make_dirty, reset
 
 MOST_UNSENT = 256 * 1024
 """Bytes of answers of a stream that its client does not take: then nothing more of it is read."""
@@ -119,6 +119,9 @@ def advance_unary(loop, number, stream, codec):
         flags = stream[at.COMPRESSION] if stream[at.COMPRESSION] else 4
     if not hand_unary(loop, number, flags, PREFIX, size):
         say(loop, number, at.NO_ROOM)
+    elif stream[at.BODY_ROOM] > KEPT_ROOM:
+        give_back(loop, stream, at.BODY)
+        stream[at.CONSUMED] = 0
     return True
 
 
