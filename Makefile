@@ -145,6 +145,18 @@ batch-performance: .venv/.test  ## score a million rows with `epm score`, beside
 protocols-performance: .venv/.test  ## measure the gateway's three protocols beside a bare echo; write docs/protocols-performance.md
 	$(BIN)/python -m loadtest.protocols
 
+.PHONY: listener-performance
+listener-performance: bench-envs  ## measure the compiled listener beside grpc.aio and Triton; write docs/listener-performance.md
+	$(BIN)/python -m loadtest.listener $(LISTENER)
+
+.PHONY: listener-fuzz
+listener-fuzz: .venv/.test system-packages  ## a million random and broken requests: the same answers by both listeners? docs/listener-fuzz.md
+	$(BIN)/python -m loadtest.listener.fuzz --requests $(or $(REQUESTS),1000000) $(if $(SEED),--seed $(SEED))
+
+.PHONY: listener-soak
+listener-soak: .venv/.test system-packages  ## ten minutes of clients that misbehave beside clients that do not; docs/listener-soak.md
+	$(BIN)/python -m loadtest.listener.soak --minutes $(or $(MINUTES),10)
+
 .PHONY: telemetry-performance
 telemetry-performance: .venv/.test  ## measure what metrics cost; write docs/telemetry-performance.md
 	$(BIN)/python -m loadtest.telemetry

@@ -1,4 +1,4 @@
-"""The README's five lines about speed, from the figures of `loadtest/results`: `python -m loadtest.summary`."""
+"""The README's lines about speed, from the figures of `loadtest/results`: `python -m loadtest.summary`."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from typing import Any
 from loadtest.batch.page import rates, values
 from loadtest.bench.lines import Line, measured, median, sizes, starts
 from loadtest.bench.rounds import CLOSED, EQUAL_RATE
+from loadtest.listener import page as listener
 from loadtest.study import RESULTS
 
 BEGIN, END = "<!-- performance: written by `python -m loadtest.summary` -->", "<!-- end of performance -->"
@@ -29,12 +30,19 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         bench, batch = (json.loads((options.results / f"{name}.json").read_text("utf-8")) for name in NAMES)
         text = options.readme.read_text("utf-8")
-        options.readme.write_text(replaced(text, [*told(bench), scored(batch)]), "utf-8")
+        options.readme.write_text(replaced(text, [*told(bench), *listened(options.results), scored(batch)]), "utf-8")
     except (OSError, ValueError, KeyError) as error:
         print(f"summary: {error}", file=sys.stderr)
         return 1
     print(options.readme)
     return 0
+
+
+def listened(results: Path) -> Iterator[str]:
+    """What the study of the compiled listener says, in one line; none while there are no figures of it."""
+    file = results / "listener.json"
+    if file.is_file():
+        yield listener.line(json.loads(file.read_text("utf-8")))
 
 
 def replaced(text: str, lines: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""Random requests, what they are to be answered, and what listeners answered."""
