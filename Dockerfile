@@ -2,9 +2,10 @@
 # Pin the base by digest where builds must be the same to the byte: --build-arg BASE=debian:bookworm-slim@sha256:...
 ARG BASE=debian:bookworm-slim
 
+# libnghttp2 is for EPM_LISTENER=h2: `epm warm` compiles that listener where it is there.
 FROM ${BASE} AS python
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3.11 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3.11 libnghttp2-14 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log \
  && groupadd --gid 65532 epm \
  && useradd --key UID_MAX=65535 --uid 65532 --gid 65532 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin epm

@@ -81,7 +81,8 @@ class Gateway:
         if not self.repository.root.is_dir():
             raise SettingsError(f"EPM_MODEL_REPO: {str(self.repository.root)!r} is no folder", field="EPM_MODEL_REPO")
         self.http_port = await self._http.start(self.settings.host, self.settings.http_port)
-        await asyncio.to_thread(warm, store=self.store is not None, csv=False)
+        compiled_listener = self.settings.listener != "grpc_aio"
+        await asyncio.to_thread(warm, store=self.store is not None, csv=False, listener=compiled_listener)
         from serving.jit import counts  # Numba is imported by now
 
         self.metrics.watch_kernels(counts)

@@ -42,19 +42,27 @@ class Settings:
         "listener, every call answered by Python)",
         choices=("grpc_aio", "h2", "h2_python"),
     )
-    loop_threads: int = _knob(1, "event loops of the compiled listener, each in a thread of its own", low=1, high=64)
-    max_connections: int = _knob(1000, "connections of one event loop; more are closed at once", low=1, high=1 << 20)
+    loop_threads: int = _knob(
+        1, "event loops of the compiled listener, each in a thread with a socket of its own", low=1, high=64
+    )
+    max_connections: int = _knob(
+        1000, "connections of one event loop of the compiled listener; more are closed at once", low=1, high=1 << 20
+    )
     max_open_calls: int = _knob(
-        4096, "calls of one event loop at a time; more are refused, and tried again by clients", low=1, high=1 << 20
+        4096,
+        "calls of one event loop of the compiled listener at a time; more are refused, and tried again by clients",
+        low=1,
+        high=1 << 20,
     )
     message_memory_bytes: int = _knob(
         64 << 20,
-        "bytes of messages that the compiled listener holds, all calls together; more is RESOURCE_EXHAUSTED",
+        "bytes of requests and answers that the compiled listener holds, in equal shares for its event loops; "
+        "more is RESOURCE_EXHAUSTED. Three times max_message_bytes for each loop, at least",
         low=1 << 20,
         high=1 << 40,
     )
     idle_seconds: float = _knob(
-        600.0, "after which the compiled listener closes a connection without calls; 0: never", low=0
+        600.0, "after so long without calls the compiled listener closes a connection; 0: never", low=0
     )
     max_streams: int = _knob(1000, "calls of one connection at a time; more wait at the client", low=1, high=2**31 - 1)
     max_connection_age_seconds: float = _knob(

@@ -26,7 +26,7 @@ from serving.contract import (
     Text,
     TextInput,
 )
-from serving.errors import EpmError
+from serving.errors import EpmError, SettingsError
 
 log = logging.getLogger("epm.jit")
 
@@ -41,19 +41,27 @@ class Warmed:
     seconds: float
 
 
-def warm(progress: Callable[[str], None] = log.debug, store: bool = True, csv: bool = True) -> Warmed:
+def warm(
+    progress: Callable[[str], None] = log.debug, store: bool = True, csv: bool = True, listener: bool = True
+) -> Warmed:
     """Have everything compiled, one line of progress for each part.
 
-    What the online store needs only with `store`, what reads and writes CSV, which no gateway does, only with `csv`.
+    What the online store needs only with `store`, what reads and writes CSV, which no gateway does, only with `csv`,
+    the compiled listener only with `listener`, and where its library is.
     """
     from serving.jit import counts
 
     compiled, loaded, unwritten, start = counts.compiled, counts.loaded, counts.unwritten, time.perf_counter()
+    left_out = {"store": not store, "csv": not csv, "listener": not listener}
     for name, part in PARTS.items():
-        if (part is _store and not store) or (part is _csv and not csv):
+        if left_out.get(name):
             continue
         was, begin = (counts.compiled, counts.loaded), time.perf_counter()
-        part()
+        try:
+            part()
+        except SettingsError as error:
+            progress(f"{name}: left out: {error.message}")
+            continue
         seconds = time.perf_counter() - begin
         progress(f"{name}: {counts.compiled - was[0]} compiled, {counts.loaded - was[1]} loaded, {seconds:.1f} s")
     seconds = time.perf_counter() - start
@@ -194,6 +202,23 @@ def _csv() -> None:
     write(kinds, column, digits, places, text, packed([b"a"]), bounds([b"a"]), room)
 
 
+def _listener() -> None:
+    """Raises SettingsError where libnghttp2 is not there, or too old."""
+    from serving.listeners.h2 import ring_kernels as ring
+    from serving.listeners.h2.library import compile_loop
+    from serving.listeners.h2.memory import Memory
+    from serving.listeners.h2.rings import FromLoop, ToLoop
+    from serving.listeners.h2.table import names_table
+
+    compile_loop()
+    names_table({b"name": 0}, Memory())
+    ToLoop(4096).say(ring.TAKEN, 0, 0, 0, None, b"")
+    from_loop = FromLoop(4096)
+    rest_of_words = np.frombuffer(bytes(8 * (ring.RECORD - ring.REPLY)), np.uint8)
+    ring.reply(from_loop.ring.address, ring.CALL, 0, 0, 0, 0, 0, rest_of_words)
+    list(from_loop.records())
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "features": _features,
     "forest": _forest,
@@ -201,4 +226,5 @@ PARTS: dict[str, Callable[[], None]] = {
     "cache": _cache,
     "store": _store,
     "csv": _csv,
+    "listener": _listener,
 }

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from serving.doctor import backends, compiled, files, limits, models, ports, redis
+from serving.doctor import backends, compiled, files, limits, listener, models, ports, redis
 from serving.doctor.finding import Finding, Findings, failed, ok
 from serving.doctor.installation import Installation
 from serving.errors import EpmError
@@ -20,6 +20,7 @@ CHECKS: dict[str, Callable[[Installation], Findings]] = {
     "settings": _settings,
     "files": files.check,
     "limits": limits.check,
+    "listener": listener.check,
     "ports": ports.check,
     "jit": compiled.check,
     "repository": models.check,

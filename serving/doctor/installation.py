@@ -25,13 +25,15 @@ class Installation:
         """The repository, loaded as a gateway would load it, by backends in this process alone."""
 
     async def _missing_kernel(self) -> str:
+        settings = self.settings
+
         def find() -> str:
             from serving.jit import NotKept, look_only
             from serving.warm import warm
 
             look_only()
             try:
-                warm(store=bool(self.settings.redis_url), csv=False)
+                warm(store=bool(settings.redis_url), csv=False, listener=settings.listener != "grpc_aio")
             except NotKept as missing:
                 return str(missing)
             return ""

@@ -23,7 +23,7 @@ from tests.support.ports import free_ports
 from tests.support.redis import RedisServer
 from tests.support.triton import TritonServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 PASSWORD = "-".join(("canary", "of", "redis"))
 KEY = "00112233445566778899aabbccddeeff"
@@ -63,7 +63,7 @@ def only(check, *arguments, **environment):
 @pytest.fixture(scope="module", autouse=True)
 def _compiled():
     """Kernels are kept, as `make test` finds them or not."""
-    done = epm("warm", timeout=280)
+    done = epm("warm", timeout=1500)
     assert done.returncode == 0, done.stderr
 
 
@@ -111,7 +111,9 @@ def test_a_good_installation_is_well_from_end_to_end_and_nothing_is_changed(redi
         found = doctor(*FREE, "--model-repo", MODEL_REPO, **urls, **secrets, EPM_JIT_CACHE_DIR=str(jit))
         assert facts.dbsize() == kept.dbsize() == 0, "nothing was written into Redis"
     assert _seen(jit) == before, "nothing was written into the folder of kernels"
-    assert list(found) == ["settings", "files", "limits", "ports", "jit", "repository", "redis", "backends"]
+    assert list(found) == [
+        *("settings", "files", "limits", "listener", "ports", "jit", "repository", "redis", "backends")
+    ]
     bad = [(check, *one) for check, findings in found.items() for one in findings if one[0] != "ok"]
     assert [one for one in bad if one[0] != "limits"] == [], "what this machine allows is not the tests' to say"
     assert "set: EPM_" in found["settings"][0][1]
@@ -182,6 +184,30 @@ def test_an_address_that_is_not_of_this_machine_and_two_equal_ports_are_named():
     assert (finding[0], "EPM_HOST" in finding[1]) == ("failed", True)
     (finding,) = only("ports", "--grpc-port", 8600, "--http-port", 8600)
     assert (finding[0], "EPM_HTTP_PORT" in finding[1]) == ("failed", True)
+
+
+def test_the_library_of_the_compiled_listener_is_named_and_so_is_its_absence(tmp_path):
+    assert only("listener") == []
+    found = doctor("--only", "listener", EPM_LISTENER="h2")["listener"]
+    assert [level for level, _, _ in found] == ["ok", "ok"]
+    assert found[0][1].startswith("EPM_LISTENER: h2, by libnghttp2.so.14 1.")
+    (tmp_path / "libnghttp2.so.14").touch()
+    (finding,) = only("listener", EPM_LISTENER="h2", LD_LIBRARY_PATH=str(tmp_path))
+    assert (finding[0], "h2 needs libnghttp2.so.14" in finding[1]) == ("failed", True)
+    assert "apt-get install libnghttp2-14" in finding[2]
+
+
+def test_memory_for_messages_in_which_the_largest_finds_no_room_is_a_warning():
+    share = {"EPM_LISTENER": "h2", "EPM_MAX_MESSAGE_BYTES": "1000000", "EPM_MESSAGE_MEMORY_BYTES": "6000000"}
+    assert only("listener", **share, EPM_LOOP_THREADS="2") == []
+    (finding,) = only("listener", **share, EPM_LOOP_THREADS="3")
+    assert (finding[0], "for each of 3 threads 2000000" in finding[1]) == ("warning", True)
+    assert "3 times EPM_MAX_MESSAGE_BYTES" in finding[2]
+
+
+def test_connections_of_the_compiled_listener_are_held_to_the_limit_of_open_files():
+    (finding, *_) = only("limits", EPM_LISTENER="h2", EPM_MAX_CONNECTIONS="1000000", EPM_LOOP_THREADS="64")
+    assert (finding[0], "EPM_MAX_CONNECTIONS allows 64000000" in finding[1]) == ("warning", True)
 
 
 def test_a_damaged_file_is_named_and_what_is_served_instead(repository):

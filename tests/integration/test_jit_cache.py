@@ -128,7 +128,12 @@ def as_nobody() -> tuple[str, ...]:
 
 
 def start(
-    package: Path, cache: Path | None, code: str = ASK, as_user: tuple[str, ...] = (), **environment: str
+    package: Path,
+    cache: Path | None,
+    code: str = ASK,
+    as_user: tuple[str, ...] = (),
+    timeout: float = 120,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run `code` on the package in a new process. No byte code: it is told from the source by whole seconds only."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("EPM_", "NUMBA_", "XDG_"))}
@@ -139,7 +144,7 @@ def start(
         env={**kept, "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1", **given, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
 
@@ -380,8 +385,12 @@ def test_a_folder_that_a_group_may_write_to_is_used_by_its_members(group, loaded
 # The real package.
 
 
-def warm_up(cache: Path) -> subprocess.CompletedProcess[str]:
-    return start(Path(serving.__file__).parents[1], cache, WARM)
+QUICKLY = {"NUMBA_OPT": "1"}
+"""Compile, and find again, code that is less optimised: what is compiled is the same."""
+
+
+def warm_up(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return start(Path(serving.__file__).parents[1], cache, WARM, timeout=1500, **QUICKLY, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -395,6 +404,7 @@ def warmed(tmp_path_factory) -> Path:
     return cache
 
 
+@pytest.mark.timeout(1800)
 def test_warming_again_compiles_nothing(warmed):
     kept = files(warmed)
     done = warm_up(warmed)
@@ -402,7 +412,17 @@ def test_warming_again_compiles_nothing(warmed):
     assert files(warmed) == kept
 
 
+@pytest.mark.timeout(1800)
+def test_warming_leaves_the_compiled_listener_out_where_its_library_is_not(warmed, tmp_path):
+    (tmp_path / "libnghttp2.so.14").touch()
+    done = warm_up(warmed, LD_LIBRARY_PATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("listener: ")]
+    assert said.startswith("listener: left out: EPM_LISTENER: h2 needs libnghttp2.so.14")
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_warming_fails_where_nothing_can_be_kept(tmp_path):
     (tmp_path / "cache").touch()
     done = warm_up(tmp_path / "cache")
@@ -413,10 +433,17 @@ def test_warming_fails_where_nothing_can_be_kept(tmp_path):
 EVERYTHING = {"cache": "local", "batching": "on", "shadow_backend": "onnxruntime", "shadow_fraction": 1.0}
 
 
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["defaults", "everything on"])
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, EVERYTHING, {"listener": "h2"}, {"listener": "h2_python"}],
+    ids=["defaults", "everything on", "compiled listener", "compiled listener, answers by Python"],
+)
 def test_after_warming_no_client_of_a_gateway_makes_it_compile(warmed, small_repository, monkeypatch, settings):
     """One row, a few (on the event loop), many (in a thread), over every protocol, for every kind of output."""
     monkeypatch.setenv("EPM_JIT_CACHE_DIR", str(warmed))
+    for name, value in QUICKLY.items():
+        monkeypatch.setenv(name, value)
     kept = files(warmed)
     versions = {"performance_model": MODEL_REPO / "performance_model" / "1", "small": small_repository / "small" / "2"}
     for model, version in versions.items():
@@ -429,13 +456,14 @@ def test_after_warming_no_client_of_a_gateway_makes_it_compile(warmed, small_rep
     assert kept
 
 
+@pytest.mark.timeout(1800)
 def test_after_warming_scoring_a_file_compiles_nothing(warmed, tmp_path):
     kept = files(warmed)
     for model, file in (("performance_model", "employees.csv"), ("attrition_model", "months.csv")):
         month = ("--month", "month") if model == "attrition_model" else ()
         rows = MODEL_REPO.parent / "examples" / file
         options = ("--model", model, "--model-repo", MODEL_REPO, "--out", tmp_path / file, *month)
-        done = epm("score", rows, *options, EPM_JIT_CACHE_DIR=str(warmed))
+        done = epm("score", rows, *options, EPM_JIT_CACHE_DIR=str(warmed), **QUICKLY)
         assert done.returncode == 0, done.stderr
     assert files(warmed) == kept
 

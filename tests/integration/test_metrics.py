@@ -41,7 +41,7 @@ def read(at):
 
 @pytest.fixture(scope="module")
 def store_gateway(small_repository, tmp_path_factory):
-    """One that has everything that metrics are of: store, cache in Redis, shared batches."""
+    """One that has everything that metrics are of: store, cache in Redis, shared batches, the compiled listener."""
     folder = tmp_path_factory.mktemp("metrics")
     key = folder / "key"
     key.write_text("00112233445566778899aabbccddeeff\n")
@@ -54,6 +54,7 @@ def store_gateway(small_repository, tmp_path_factory):
             hash_key_file=key,
             batching="on",
             cache="redis",
+            listener="h2",
         ) as running,
     ):
         yield running
@@ -73,11 +74,27 @@ def test_the_page_of_metrics_names_all_of_them_and_no_others(store_gateway):
             assert labels == set(filter(None, said.split(","))), name
 
 
-def test_the_settings_named_on_the_page_are_there(store_gateway):
+@pytest.mark.parametrize("page", [PAGE, PAGE.with_name("listener.md")], ids=["metrics", "listener"])
+def test_the_settings_named_on_the_page_are_there(page):
     from serving.settings import Settings, environment_name
 
     known = {environment_name(knob) for knob in Settings.__dataclass_fields__}
-    assert set(re.findall(r"EPM_[A-Z_]+", PAGE.read_text("utf-8"))) <= known
+    assert set(re.findall(r"EPM_[A-Z_]+", page.read_text("utf-8"))) <= known
+
+
+def test_the_page_of_the_listener_has_the_defaults():
+    from serving.settings import Settings
+
+    said = re.findall(
+        r"^\| `EPM_([A-Z_]+)` \| ([^|]+) \|", PAGE.with_name("listener.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(said) > 5
+    for name, default in said:
+        value = getattr(Settings(), name.lower())
+        words = {f"`{value}`", f"{value}", f"{value:g}" if isinstance(value, float) else ""}
+        if isinstance(value, int):
+            words.add(f"{value >> 20} MiB")
+        assert default in words, name
 
 
 def test_each_stage_that_a_call_came_through_is_timed(store_gateway):
