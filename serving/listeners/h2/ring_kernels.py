@@ -56,7 +56,8 @@ def reserve(ring, address, size):
     done = acquire(address + 8 * DONE)
     free = limit - (end - done)
     at = end % limit
-    if limit - at < size or (at > NEAR and done == end):  # an empty ring begins anew: it touches little memory
+    anew = at > NEAR and done == end and size <= at  # an empty ring: it touches little memory
+    if limit - at < size or anew:
         if free < limit - at + size:
             return np.int64(0)
         rest = words(ring[DATA] + at, 2)

@@ -9,21 +9,35 @@ from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
 from serving.listeners.h2.memory_kernels import doubles, octets, same, singles, words
 from serving.listeners.h2.values_kernels import AS_COLUMN, AS_TENSOR, SENT_AS, next_text, read_numbers, read_singles
-from serving.listeners.h2.wire_kernels import BAD
+from serving.listeners.h2.wire_kernels import BAD, fixed, load
 
 LEFT = 0
 """Instead of a number of rows: Python shall look at it."""
 WORDS_OF_NAME = 4
-_BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+_FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+"""Odd numbers without a pattern."""
 
 
-@bare
+@bare_inlined
 def name_hash(data, at, size):
-    """FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), 64 bits, as int64; names are compared as well."""
-    value = _BASIS
-    for i in range(at, at + size):
-        value = (value ^ np.uint64(data[i])) * _PRIME
-    return np.int64(value)
+    """A name's first and last eight bytes, mixed, as int64. Names are compared as well; a table's are the contract's."""
+    if size >= 8:
+        first, last = load(data, at, np.uint64), load(data, at + size - 8, np.uint64)
+    else:
+        first, last = fixed(data, at, size), np.uint64(0)
+    value = (first ^ (last * _FIRST) ^ (np.uint64(size) * _SECOND)) * _FIRST
+    return np.int64(value ^ (value >> np.uint64(29)))
+
+
+@bare_inlined
+def equal(one, a, other, b, count):
+    """As `same`, eight bytes at a time."""
+    i = 0
+    while count - i >= 8:
+        if load(one, a + i, np.uint64) != load(other, b + i, np.uint64):
+            return False
+        i += 8
+    return same(one, a + i, other, b + i, count - i)
 
 
 @bare
@@ -35,7 +49,7 @@ def find(table, mask, data, at, size):
         row = words(table + slot * WORDS_OF_NAME * 8, WORDS_OF_NAME)
         if row[2] < 0:
             return -1
-        if row[0] == value and row[2] == size and same(octets(row[1], size), 0, data, at, size):
+        if row[0] == value and row[2] == size and equal(octets(row[1], size), 0, data, at, size):
             return row[3]
         slot = (slot + 1) & mask
     return -1
@@ -105,7 +119,7 @@ def sent(model, data, column, hints, c):
     hint = hints[c]
     if 0 <= hint < model[of.SENT_COUNT]:
         known = words(model[of.SENT_NAMES] + 16 * hint, 2)
-        if known[1] == size and same(octets(known[0], size), 0, data, name, size):
+        if known[1] == size and equal(octets(known[0], size), 0, data, name, size):
             return hint
     number = find(model[of.NAMES], model[of.NAMES_MASK], data, name, size)
     hints[c] = number
