@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+KEPT = {"EPM_JIT_CACHE_DIR", "EPM_LISTENER"}
+"""What gateways of tests take from the environment; with EPM_LISTENER=h2 suites run against the compiled listener."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -31,7 +34,7 @@ def gateway(repository: Path, **settings: object) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("EPM_") or k == "EPM_JIT_CACHE_DIR"},
+        env={k: v for k, v in os.environ.items() if not k.startswith("EPM_") or k in KEPT},
     )
     log: list[str] = []
     reader = threading.Thread(target=lambda: log.extend(iter(process.stderr.readline, "")), daemon=True)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from serving.listeners.grpc_aio import GrpcListener
+from serving.listeners.handlers import Handlers
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -25,13 +25,14 @@ async def _answer(body: bytes) -> bytes:
 
 def test_a_stream_that_has_just_begun_is_told_to_stop() -> None:
     async def begin_and_drain() -> bool:
-        listener = GrpcListener([], Settings(), Metrics())
-        draining = asyncio.create_task(listener.drain(60))  # begins before the reader does
-        with listener._reading(Silent(), 1, _answer) as stream:
+        handlers = Handlers([], Settings(), Metrics())
+        with handlers._reading(Silent(), 1, _answer) as stream:
+            assert handlers.busy
+            handlers.stop_taking()  # before the reader has begun
             async with asyncio.timeout(30):
                 assert await stream.begun.get() is None
             told = stream.told_to_stop
-        await draining
+        assert not handlers.busy
         return told
 
     assert asyncio.run(begin_and_drain())

@@ -11,7 +11,7 @@ from serving.listeners.h2.buffer_kernels import append
 from serving.listeners.h2.hand_kernels import tell_gone
 from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import copy, ints, octets, same, words
-from serving.listeners.h2.stream_kernels import close_stream, make_ready, open_stream, submit_trailers
+from serving.listeners.h2.stream_kernels import close_stream, keep_until_told, make_ready, open_stream, submit_trailers
 
 _I, _A, _U, _B = types.int32, types.int64, types.uint32, types.uint8
 
@@ -45,6 +45,7 @@ def on_begin_frame(session, head, owner):
         loop = _loop_of(connection)
         if connection[at.HEADER_BYTES] > 4 * loop[at.MAX_HEADERS] or connection[at.CONTINUED] > 8:
             words(loop[at.COUNTED], count.COUNTS)[count.FLOODS] += 1
+            h2.session_terminate_session(session, h2.ENHANCE_YOUR_CALM)
             return h2.CALLBACK_FAILURE
     elif kind == h2.HEADERS:
         connection[at.CONTINUED], connection[at.HEADER_BYTES] = 0, words(head, 1)[0]
@@ -216,6 +217,7 @@ def on_data(session, flags, identifier, data, size, owner):
     loop = _loop_of(connection)
     stream = stream_at(loop, number)
     connection[at.EMPTY_FRAMES] = 0
+    stream[at.MOVED] = loop[at.NOW]
     if stream[at.FINISHED]:
         h2.session_consume_stream(session, identifier, size)
         return 0
@@ -236,6 +238,7 @@ def on_frame(session, frame, owner):
     head = octets(frame, FRAME)
     kind, flags, identifier = head[12], head[13], ints(frame, 4)[2]
     loop = _loop_of(connection)
+    connection[at.GREETED] = 1
     if kind == h2.DATA or kind == h2.HEADERS:
         if kind == h2.DATA and words(frame, 1)[0] == 0 and flags & h2.END_STREAM == 0:
             connection[at.EMPTY_FRAMES] += 1
@@ -253,6 +256,18 @@ def on_frame(session, frame, owner):
         connection[at.PINGED] = 0
     elif kind == h2.RST_STREAM:
         note_reset(loop, connection, session)
+    return 0
+
+
+@callback(_I(_A, _A, _A))
+def on_sent(session, frame, owner):
+    """Behind a complete answer: what the client has not sent yet it need not send, and the row is free."""
+    head = octets(frame, FRAME)
+    if head[12] == h2.HEADERS and head[13] & h2.END_STREAM:
+        identifier = ints(frame, 4)[2]
+        number = h2.session_get_stream_user_data(session, identifier) - 1
+        if number >= 0 and stream_at(_loop_of(words(owner, at.CONNECTION)), number)[at.ENDED] == 0:
+            h2.submit_rst_stream(session, 0, identifier, h2.NO_ERROR)
     return 0
 
 
@@ -286,7 +301,7 @@ def on_close(session, identifier, code, owner):
     stream = stream_at(loop, number)
     h2.session_set_stream_user_data(session, identifier, 0)
     if stream[at.TOLD] and not tell_gone(loop, number):
-        stream[at.STATE] = at.CLOSED  # told later, when the ring has room: the row is kept until then
+        keep_until_told(loop, number)
         return 0
     close_stream(loop, number)
     return 0
@@ -305,6 +320,7 @@ def on_read(session, identifier, out, size, flags, source, owner):
     if count_ > 0:
         copy(octets(stream[at.ANSWER], stream[at.ANSWER_SIZE]), stream[at.ANSWER_SENT], count_, octets(out, size), 0)
         stream[at.ANSWER_SENT] += count_
+        stream[at.MOVED] = loop[at.NOW]
         if count_ == left:
             stream[at.ANSWER_SIZE] = stream[at.ANSWER_SENT] = 0
             if stream[at.ENDED] == 0 or stream[at.BODY_SIZE]:

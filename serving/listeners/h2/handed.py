@@ -5,6 +5,7 @@ import logging
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -21,6 +22,7 @@ Say = Callable[[int, "CallContext", int, bytes | None, bytes], None]
 """(kind of the record, the call, status or count, message, trailers)"""
 GZIP, DEFLATE = 1, 2
 UNKNOWN_FAILURE = "the gateway failed on this request; its log says where"
+LATE = (grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed")
 
 
 class Aborted(Exception):
@@ -43,9 +45,13 @@ class CallContext:
         self.deadline = record.deadline / 1e9 if record.deadline else None
         self.task: asyncio.Task[None] | None = None
         self.ended = b""
+        self.begun = False
+        """Whether its task has: one that is cancelled before never comes to say anything."""
+        self.failed: Ended | None = None
+        """Why the call cannot go on: a message that cannot be read, or its deadline."""
         self._metadata = record.metadata
         self._say, self._max_message = say, max_message
-        self._messages: asyncio.Queue[bytes | Ended | None] = asyncio.Queue()
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         """What of the call's headers handlers ask for."""
@@ -77,8 +83,6 @@ class CallContext:
         if message is None:
             self._messages.put_nowait(None)
             return grpc.aio.EOF
-        if isinstance(message, Ended):
-            raise message
         if self.kind == at.CLIENT_STREAM:
             self._say(ring.TAKEN, self, 1, None, b"")
         return message
@@ -92,7 +96,13 @@ class CallContext:
         try:
             self._messages.put_nowait(self.message_of(record))
         except Ended as ended:
-            self._messages.put_nowait(ended)
+            self.cut_off(ended)
+
+    def cut_off(self, why: Ended) -> None:
+        """Stop the handler; the call ends with this."""
+        self.failed = self.failed or why
+        if self.task is not None and self.begun:
+            self.task.cancel()
 
     def take_end(self) -> None:
         """The client has sent everything."""
@@ -141,6 +151,11 @@ class HandedCalls:
         """How many there are."""
         return len(self._calls)
 
+    def end_all(self, why: Ended) -> None:
+        """End what still runs: streams that have no end of their own."""
+        for context in list(self._calls.values()):
+            context.cut_off(why)
+
     def take(self, record: Record) -> None:
         """A record from the ring."""
         key = (record.stream, record.generation)
@@ -158,25 +173,25 @@ class HandedCalls:
         elif found.task is not None:
             found.generation = -1  # nobody listens
             found.task.cancel()
+            del self._calls[key]  # a task that is cancelled before it began never comes to do so
 
     async def _run(self, key: tuple[int, int], context: CallContext, record: Record) -> None:
         handler = self._handlers[record.method]
         context.kind = kind(handler)
-        message, timer = None, None
-        if context.deadline is not None and context.task is not None:
-            timer = asyncio.get_running_loop().call_at(
-                asyncio.get_running_loop().time() + max(0.0, context.deadline - time.monotonic()), context.task.cancel
-            )
+        message, timer, context.begun = None, None, True
+        if (seconds := context.time_remaining()) is not None:
+            timer = asyncio.get_running_loop().call_later(seconds, context.cut_off, Ended(*LATE))
         try:
+            if context.failed is not None:
+                raise context.failed
             message = await _answer(handler, context, record)
         except Aborted:
             pass
         except Ended as ended:
             context.ended = trailers(ended.status.value[0], ended.message)
         except asyncio.CancelledError:
-            late = context.deadline is not None and time.monotonic() >= context.deadline
-            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
-            context.ended = trailers(code.value[0], "the deadline passed" if late else "the call was cancelled")
+            why = context.failed or Ended(grpc.StatusCode.CANCELLED, "the call was cancelled")
+            context.ended = trailers(why.status.value[0], why.message)
         except Exception as error:  # of whatever kind: what a handler lets through is a defect of ours
             log.error("defect in a handler: %s", type(error).__name__)
             context.ended = trailers(grpc.StatusCode.INTERNAL.value[0], UNKNOWN_FAILURE)
@@ -189,7 +204,7 @@ class HandedCalls:
 
 async def _answer(handler: Any, context: CallContext, record: Record) -> bytes | None:
     """The message of a unary answer; None where messages were written on the way."""
-    decode = handler.request_deserializer or _same
+    decode = partial(_decoded, handler.request_deserializer or _same)
     encode = handler.response_serializer or _same
     if context.kind == at.UNARY:
         answer: Awaitable[Any] = handler.unary_unary(decode(context.message_of(record)), context)
@@ -212,6 +227,14 @@ async def _answer(handler: Any, context: CallContext, record: Record) -> bytes |
 async def _requests(context: CallContext, decode: Callable[[bytes], Any]) -> AsyncIterator[Any]:
     while (message := await context.read()) is not grpc.aio.EOF:
         yield decode(message)
+
+
+def _decoded(decode: Callable[[bytes], Any], message: bytes) -> Any:
+    """A message as its handler takes it. Raises Ended where it is none."""
+    try:
+        return decode(message)
+    except Exception:  # of whatever kind the reader's are: the message is wrong
+        raise Ended(grpc.StatusCode.INTERNAL, "the message cannot be read: it is not of the method's kind") from None
 
 
 def _same(message: bytes) -> bytes:

@@ -57,6 +57,7 @@ def callbacks() -> int:
         ("on_header", made.on_header),
         ("on_data_chunk_recv", made.on_data),
         ("on_frame_recv", made.on_frame),
+        ("on_frame_send", made.on_sent),
         ("on_stream_close", made.on_close),
     ):
         setter = getattr(found, f"nghttp2_session_callbacks_set_{name}_callback")
@@ -67,12 +68,19 @@ def callbacks() -> int:
 
 
 def compile_loop() -> None:
-    """Compile, or read from disk, all that a loop runs."""
+    """Compile, or read from disk, all that a loop runs, and what Python calls of its rings."""
     callbacks()
     steps()
     from numba import int64
 
+    from serving.listeners.h2 import ring_kernels as ring
     from serving.listeners.h2.loop_kernels import run
+    from serving.listeners.h2.rings import FromLoop, Ring, ToLoop
+
+    ToLoop(1024).say(ring.FINISH, 0, 0, 0, None, b"")
+    for _ in FromLoop(1024).records():
+        pass
+    ring.read_until(Ring(1024).address, 0)
 
     loop: Any = run
     loop.compile((int64,))

@@ -8,18 +8,20 @@ import socket
 import time
 from functools import partial
 
+import grpc
+
 from serving.listeners.defects import defect
 from serving.listeners.h2 import library
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2.counted import Counted, counts_of
 from serving.listeners.h2.featured import Featured
-from serving.listeners.h2.handed import CallContext, HandedCalls
+from serving.listeners.h2.handed import CallContext, Ended, HandedCalls
 from serving.listeners.h2.loop import Loop, MethodOf
 from serving.listeners.h2.methods import CODECS, kind
 from serving.listeners.h2.models import Models
 from serving.listeners.h2.rings import Record
-from serving.listeners.handlers import Handlers
+from serving.listeners.handlers import SHUTTING_DOWN, Handlers
 from serving.pipeline import Pipeline
 from serving.protocols.method import Service
 from serving.settings import Settings
@@ -84,10 +86,12 @@ class H2Listener:
             loop.stop(seconds)
         await asyncio.sleep(min(NOTICE_SECONDS, seconds))
         self._handlers.stop_taking()
-        while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (an event would cost every call something)
+        while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (as in GrpcListener)
             await asyncio.sleep(0.01)
+        for handed in self._handed:
+            handed.end_all(Ended(grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN))
         await asyncio.sleep(min(LINGER_SECONDS, seconds))
-        await asyncio.gather(*(asyncio.to_thread(loop.join, 0.1) for loop in self._loops))
+        await asyncio.gather(*(asyncio.to_thread(loop.join, min(1.0, seconds)) for loop in self._loops))
         asyncio.get_running_loop().remove_reader(self._notify)
 
     @property
@@ -114,8 +118,11 @@ class H2Listener:
         self, number: int, record: int, call: CallContext, status: int, message: bytes | None, trailers: bytes
     ) -> None:
         """The answer of a handler, or a part of it."""
-        if call.generation >= 0:
-            self._put(number, record, call.stream, call.generation, status, message, trailers)
+        if call.generation < 0:
+            return
+        if not self._put(number, record, call.stream, call.generation, status, message, trailers):
+            call.cut_off(Ended(grpc.StatusCode.RESOURCE_EXHAUSTED, "the answer is too large"))
+            call.generation = -1
 
     def _reply(self, number: int, kind: int, record: Record, serial: int, outputs: bytes | None) -> None:
         """What a model says of featured rows."""
@@ -130,12 +137,13 @@ class H2Listener:
         status: int,
         message: bytes | None,
         trailers: bytes,
-    ) -> None:
-        """Put a record into a loop's ring, and wake the loop when this turn of ours is over."""
-        self._loops[number].to_loop.say(record, stream, generation, status, message, trailers)
+    ) -> bool:
+        """Put a record into a loop's ring, and wake the loop a little later; False if it is too large."""
+        taken = self._loops[number].to_loop.say(record, stream, generation, status, message, trailers)
         if number not in self._to_wake:
             self._to_wake.add(number)
             asyncio.get_running_loop().call_soon(self._wake, number)
+        return taken
 
     def _settle(self) -> None:
         """Bring what was counted to the metrics."""

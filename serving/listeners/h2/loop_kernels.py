@@ -6,12 +6,13 @@ from serving.listeners.h2 import libc_kernels as c
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
 from serving.listeners.h2.buffer_kernels import append, give_back
+from serving.listeners.h2.callback_kernels import DONE
 from serving.listeners.h2.hand_kernels import tell_gone, wake_python
 from serving.listeners.h2.loop_state_kernels import connection_at, stream_at
 from serving.listeners.h2.memory_kernels import acquire, copy, ints, octets, release, words
-from serving.listeners.h2.message_kernels import advance
+from serving.listeners.h2.message_kernels import advance, head
 from serving.listeners.h2.reply_kernels import take_replies
-from serving.listeners.h2.stream_kernels import close_stream, make_dirty, make_ready
+from serving.listeners.h2.stream_kernels import PREFIX, close_stream, keep_until_told, make_dirty, make_ready, reset
 
 LISTENING, WOKEN = -1, -2
 """What epoll says instead of a connection's number."""
@@ -76,11 +77,22 @@ def accept(loop):
             return
         fd = c.accept4(loop[at.LISTENER], 0, 0, c.SOCK_NONBLOCK | c.SOCK_CLOEXEC)
         if fd < 0:
+            wrong = c.error_number()
+            if wrong == c.EMFILE or wrong == c.ENFILE:
+                listen(loop, 0)  # until the next sweep: epoll would tell of those that wait again and again
             return
         counted[count.ACCEPTED] += 1
         if loop[at.FREE_CONNECTION_COUNT] == 0 or not open_connection(loop, fd):
             counted[count.REFUSED_CONNECTIONS] += 1
             c.close(fd)
+
+
+@kernel
+def listen(loop, what):
+    """Have epoll tell of new connections (EPOLLIN), or not (0)."""
+    event = ints(loop[at.SMALL], 3)
+    event[0], event[1], event[2] = what, LISTENING, 0
+    c.epoll_ctl(loop[at.EPOLL], c.EPOLL_CTL_MOD, loop[at.LISTENER], loop[at.SMALL])
 
 
 @kernel
@@ -291,7 +303,7 @@ def close_connection(loop, number):
             stream = stream_at(loop, row)
             if stream[at.STATE] == at.OPEN and stream[at.CONNECTION_OF] == number:
                 if stream[at.TOLD] and not tell_gone(loop, row):
-                    stream[at.STATE] = at.CLOSED
+                    keep_until_told(loop, row)
                 else:
                     close_stream(loop, row)
     h2.session_del(connection[at.SESSION])
@@ -308,6 +320,8 @@ def sweep(loop):
     """Look after all connections: those that stand still end, and streams that Python was not told of are told."""
     counted = words(loop[at.COUNTED], count.COUNTS)
     waiting = 0
+    if loop[at.LISTENER] >= 0:
+        listen(loop, c.EPOLLIN)
     for row in range(loop[at.STREAM_COUNT]):
         stream = stream_at(loop, row)
         if stream[at.STATE] == at.CLOSED:
@@ -316,13 +330,9 @@ def sweep(loop):
             else:
                 waiting += 1
         elif stream[at.STATE] == at.OPEN:
-            slow = stream[at.HEADERS_SEEN] == 0 or (stream[at.ENDED] == 0 and stream[at.TOLD] == 0)
-            if slow and stream[at.FINISHED] == 0 and loop[at.NOW] - last_sign(loop, stream) > loop[at.SLOW]:
+            if loop[at.NOW] - stream[at.MOVED] > loop[at.SLOW] and stands_still(loop, stream):
                 counted[count.SLOW_CLOSED] += 1
-                h2.session_terminate_session(
-                    connection_at(loop, stream[at.CONNECTION_OF])[at.SESSION], h2.ENHANCE_YOUR_CALM
-                )
-                make_dirty(loop, stream[at.CONNECTION_OF])
+                end_slow(loop, row, stream)
             if loop[at.DRAINING]:
                 make_ready(loop, row)
     for number in range(loop[at.CONNECTION_COUNT]):
@@ -332,10 +342,36 @@ def sweep(loop):
     return waiting
 
 
-@inlined
-def last_sign(loop, stream):
-    """When anything came on the connection of a stream, or the stream began."""
-    return max(stream[at.BEGAN], connection_at(loop, stream[at.CONNECTION_OF])[at.LAST])
+@kernel
+def stands_still(loop, stream):
+    """Whether the client of a stream that does not move is the one who has to go on: with headers or a message that it
+    began, or with taking the answer to its only message. A stream that says nothing between messages may rest."""
+    if stream[at.HEADERS_SEEN] & DONE == 0:
+        return True
+    if stream[at.METHOD_OF] < 0:
+        return False
+    kind = words(loop[at.METHODS] + stream[at.METHOD_OF] * at.METHOD * 8, at.METHOD)[at.METHOD_KIND]
+    if stream[at.FINISHED]:
+        return kind == at.UNARY
+    if stream[at.ENDED]:
+        return False
+    if kind == at.UNARY or kind == at.SERVER_STREAM:
+        return stream[at.TOLD] == 0
+    there, _, size = head(stream)
+    left = stream[at.BODY_SIZE] - stream[at.BODY_READ]
+    return left > 0 and (not there or left < PREFIX + size)
+
+
+@kernel
+def end_slow(loop, number, stream):
+    """End a stream that stands still; and its connection where it is in the middle of headers."""
+    if stream[at.HEADERS_SEEN] & DONE:
+        reset(loop, number, h2.CANCEL)
+        stream[at.MOVED] = loop[at.NOW]
+        return
+    connection = connection_at(loop, stream[at.CONNECTION_OF])
+    h2.session_terminate_session(connection[at.SESSION], h2.ENHANCE_YOUR_CALM)
+    make_dirty(loop, stream[at.CONNECTION_OF])
 
 
 @kernel
@@ -343,6 +379,10 @@ def look_after(loop, number, connection, counted):
     """One connection."""
     now = loop[at.NOW]
     if connection[at.STALLED] and now - connection[at.STALLED] > loop[at.SLOW]:
+        counted[count.SLOW_CLOSED] += 1
+        close_connection(loop, number)
+        return
+    if connection[at.GREETED] == 0 and now - connection[at.OPENED] > loop[at.SLOW]:
         counted[count.SLOW_CLOSED] += 1
         close_connection(loop, number)
         return

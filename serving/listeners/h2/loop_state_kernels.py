@@ -88,7 +88,8 @@ was told so, 0 when that is done; when it was asked for a sign of life, 0 when i
 RESETS, RESETS_SINCE, HEADER_BYTES, CONTINUED, STALLED, OWNER = 14, 15, 16, 17, 18, 19
 """Streams that the client reset, and since when they are counted; bytes of headers of the block being read; its
 CONTINUATION frames; since when it takes nothing (0: it does); address of the loop."""
-EMPTY_FRAMES, WIRE_GENERATION = 20, 21
+EMPTY_FRAMES, WIRE_GENERATION, GREETED = 20, 21, 22
+"""DATA frames without data, in a row; which connection of this row it is; whether any frame has come."""
 CONNECTION = 24
 
 STATE, CONNECTION_OF, ID, GENERATION, METHOD_OF = range(5)
@@ -117,6 +118,8 @@ CONSUMED, END_TOLD, ASKED = 31, 32, 33
 everything; serial number of the model whose outputs are awaited, 0: none."""
 LAPS = 34
 """int64[4]: when the stages of a featured call ended (`count_kernels`)."""
+MOVED = 39
+"""When the client last sent or took anything of it, as NOW counts."""
 STREAM = 40
 
 METHOD_PATH, METHOD_PATH_SIZE, METHOD_HASH, METHOD_KIND, METHOD_CODEC = range(5)

@@ -46,7 +46,6 @@ def take_reply(loop, record, data):
     elif kind == ring.ANSWER:
         stream[at.WAITING] -= record[ring.STATUS]
         if not add_answer(loop, stream, data, 0, size):
-            stream[at.TOLD] = 0
             say(loop, number, at.NO_ROOM)
             return
         begin_answer(loop, number)

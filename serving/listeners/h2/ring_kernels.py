@@ -1,7 +1,7 @@
 """Records from one thread to another, one writer and one reader, in a ring of bytes that never grows.
 
 A ring is int64[RING]: where the writer is and where the reader is, in bytes since the beginning, the size of the data
-and its address. A record lies in one piece, at a multiple of 8 bytes, and begins with its size and its kind.
+and its address. A record lies in one piece, at a multiple of 16 bytes, and begins with its size and its kind.
 """
 
 import numpy as np
@@ -48,10 +48,16 @@ def padded(size):
     return (size + 7) & ~7
 
 
+@bare_inlined
+def whole(size):
+    """The next multiple of 16: wherever a record ends there is room for the two words of a SKIP."""
+    return (size + 15) & ~15
+
+
 @bare
 def reserve(ring, address, size):
     """The place, as an address, for a record of `size` bytes; 0 for no room. ring: int64[RING] at address."""
-    size = padded(size)
+    size = whole(size)
     end, limit = ring[WRITTEN], ring[SIZE]
     done = acquire(address + 8 * DONE)
     free = limit - (end - done)

@@ -4,9 +4,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import grpc
 import numpy as np
 
 from serving.listeners.h2 import ring_kernels as ring
+from serving.listeners.h2.methods import trailers as trailers_of
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,7 +32,8 @@ class Ring:
     """Memory of one ring."""
 
     def __init__(self, size: int) -> None:
-        """size: bytes; a record takes half of them at most."""
+        """size: bytes, at least; a record takes half of them at most."""
+        size = ring.whole(size)
         self.words = np.zeros(ring.RING, np.int64)
         self.data = np.empty(size, np.uint8)
         self.words[ring.SIZE], self.words[ring.DATA] = size, self.data.ctypes.data
@@ -85,12 +88,18 @@ class ToLoop:
         self._waiting: deque[tuple[tuple[int, ...], bytes]] = deque()
         self.most = size // 2 - 8 * ring.REPLY
 
-    def say(self, kind: int, stream: int, generation: int, status: int, message: bytes | None, trailers: bytes) -> None:
-        """One record, in order."""
+    def say(self, kind: int, stream: int, generation: int, status: int, message: bytes | None, trailers: bytes) -> bool:
+        """One record, in order. A message that the ring can never hold ends its call instead: False."""
+        fits = message is None or len(message) + len(trailers) <= self.most
+        if message is not None and not fits:
+            words = f"the answer has {len(message)} bytes, expected at most {self.most}: ask for fewer rows in a call"
+            kind, status, message = ring.FINISH, 0, None
+            trailers = trailers_of(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], words)
         data = (message or b"") + trailers
         head = (kind, stream, generation, status, -1 if message is None else len(message), len(trailers))
         self._waiting.append((head, data))
         self.settle()
+        return fits
 
     def settle(self) -> bool:
         """Write what waits, as far as there is room; whether nothing waits any more."""

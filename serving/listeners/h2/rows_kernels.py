@@ -20,7 +20,7 @@ _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 @bare_inlined
 def name_hash(data, at, size):
-    """A name's first and last eight bytes, mixed, as int64. Names are compared as well; a table's are the contract's."""
+    """A name's first and last eight bytes, mixed, as int64. Names are compared as well."""
     if size >= 8:
         first, last = load(data, at, np.uint64), load(data, at + size - 8, np.uint64)
     else:

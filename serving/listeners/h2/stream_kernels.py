@@ -15,7 +15,8 @@ NV = 5
 """Words of nghttp2_nv: addresses of name and value, their sizes, flags."""
 MOST_TRAILERS = 8
 KEPT_ROOM = 16384
-"""What a row keeps of memory for its next stream."""
+"""What a row keeps of memory for its next stream, as long as no more than this part of the loop's bound is in use."""
+KEPT_SHARE = 4
 
 
 @kernel
@@ -35,7 +36,7 @@ def open_stream(loop, connection_number, identifier):
     stream[at.STATE], stream[at.CONNECTION_OF], stream[at.ID] = at.OPEN, connection_number, identifier
     loop[at.NEXT_GENERATION] += 1
     stream[at.GENERATION], stream[at.METHOD_OF] = loop[at.NEXT_GENERATION], -1
-    stream[at.BEGAN] = loop[at.NOW]
+    stream[at.BEGAN] = stream[at.MOVED] = loop[at.NOW]
     connection_at(loop, connection_number)[at.CALLS] += 1
     words(loop[at.COUNTED], count.COUNTS)[count.STREAMS_OPENED] += 1
     return number
@@ -48,16 +49,25 @@ def close_stream(loop, number):
     if stream[at.STATE] == at.FREE:
         return
     for where in (at.BODY, at.ANSWER):
-        if stream[where + 1] > KEPT_ROOM:
+        if stream[where + 1] > KEPT_ROOM or loop[at.MEMORY] > loop[at.MEMORY_LIMIT] // KEPT_SHARE:
             give_back(loop, stream, where)
     give_back(loop, stream, at.TRAILERS)
     give_back(loop, stream, at.METADATA)
+    if stream[at.STATE] == at.OPEN:
+        connection_at(loop, stream[at.CONNECTION_OF])[at.CALLS] -= 1
     stream[at.STATE] = at.FREE
-    connection_at(loop, stream[at.CONNECTION_OF])[at.CALLS] -= 1
     left = loop[at.FREE_STREAM_COUNT]
     words(loop[at.FREE_STREAMS], loop[at.STREAM_COUNT])[left] = number
     loop[at.FREE_STREAM_COUNT] = left + 1
     words(loop[at.COUNTED], count.COUNTS)[count.STREAMS_CLOSED] += 1
+
+
+@kernel
+def keep_until_told(loop, number):
+    """Its connection has done with it; the row is kept until Python has been told so."""
+    stream = stream_at(loop, number)
+    stream[at.STATE] = at.CLOSED
+    connection_at(loop, stream[at.CONNECTION_OF])[at.CALLS] -= 1
 
 
 @inlined
@@ -120,6 +130,7 @@ def finish(loop, number):
     """Nothing more is answered: what there is leaves, then the trailers."""
     stream = stream_at(loop, number)
     stream[at.FINISHED] = 1
+    stream[at.MOVED] = loop[at.NOW]
     if stream[at.ANSWERING] == 0 and stream[at.ANSWER_SIZE] == 0 and stream[at.TRAILERS]:
         stream[at.ANSWERING] = 1
         connection = connection_at(loop, stream[at.CONNECTION_OF])
