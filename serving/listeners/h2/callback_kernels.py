@@ -7,7 +7,7 @@ from serving.jit import callback, inlined, kernel
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
-from serving.listeners.h2.buffer_kernels import append
+from serving.listeners.h2.buffer_kernels import append, room_for
 from serving.listeners.h2.hand_kernels import tell_gone
 from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import copy, ints, octets, same, words
@@ -45,6 +45,7 @@ def on_begin_frame(session, head, owner):
         loop = _loop_of(connection)
         if connection[at.HEADER_BYTES] > 4 * loop[at.MAX_HEADERS] or connection[at.CONTINUED] > 8:
             words(loop[at.COUNTED], count.COUNTS)[count.FLOODS] += 1
+            connection[at.CLOSING] = 2
             h2.session_terminate_session(session, h2.ENHANCE_YOUR_CALM)
             return h2.CALLBACK_FAILURE
     elif kind == h2.HEADERS:
@@ -221,11 +222,20 @@ def on_data(session, flags, identifier, data, size, owner):
     if stream[at.FINISHED]:
         h2.session_consume_stream(session, identifier, size)
         return 0
-    if not append(loop, stream, at.BODY, octets(data, size), 0, size):
+    if not expect(loop, stream, octets(data, size)) or not append(loop, stream, at.BODY, octets(data, size), 0, size):
         words(loop[at.COUNTED], count.COUNTS)[count.EXHAUSTED] += 1
         stream[at.HEADERS_SEEN] |= NO_MEMORY
     make_ready(loop, number)
     return 0
+
+
+@kernel
+def expect(loop, stream, data):
+    """Make room at once for all of a first message that says that it is not a large one; False for no memory."""
+    if stream[at.BODY_SIZE] or data.size < 5 or data[1] or data[2]:
+        return True
+    size = 5 + (int(data[3]) << 8 | int(data[4]))
+    return size <= data.size or room_for(loop, stream, at.BODY, size)
 
 
 NO_MEMORY = 128
@@ -244,6 +254,7 @@ def on_frame(session, frame, owner):
             connection[at.EMPTY_FRAMES] += 1
             if connection[at.EMPTY_FRAMES] > MOST_EMPTY:
                 words(loop[at.COUNTED], count.COUNTS)[count.FLOODS] += 1
+                connection[at.CLOSING] = 2
                 h2.session_terminate_session(session, h2.ENHANCE_YOUR_CALM)
         number = h2.session_get_stream_user_data(session, identifier) - 1
         if number >= 0:

@@ -34,7 +34,7 @@ def run(address):
     loop[at.NOW] = c.clock(loop[at.SMALL])
     waiting = 0
     while True:
-        timeout = 1 if waiting else 50 if loop[at.DRAINING] else 250
+        timeout = 0 if loop[at.READY_COUNT] > waiting else 1 if waiting else 50 if loop[at.DRAINING] else 250
         n = c.epoll_wait(loop[at.EPOLL], loop[at.EVENTS], loop[at.EVENT_COUNT], timeout)
         counted[count.TURNS] += 1
         loop[at.NOW] = c.clock(loop[at.SMALL])
@@ -256,7 +256,11 @@ def flush(loop, number):
     if connection[at.WRITING]:
         watch(loop, number, c.EPOLL_CTL_MOD, False)
     session = connection[at.SESSION]
-    return h2.session_want_read(session) != 0 or h2.session_want_write(session) != 0
+    if h2.session_want_read(session) != 0 or h2.session_want_write(session) != 0:
+        return True
+    if connection[at.CLOSING] == 0:  # it is nghttp2 that ends it
+        words(loop[at.COUNTED], count.COUNTS)[count.PROTOCOL_ERRORS] += 1
+    return False
 
 
 @kernel
@@ -370,6 +374,7 @@ def end_slow(loop, number, stream):
         stream[at.MOVED] = loop[at.NOW]
         return
     connection = connection_at(loop, stream[at.CONNECTION_OF])
+    connection[at.CLOSING] = 2
     h2.session_terminate_session(connection[at.SESSION], h2.ENHANCE_YOUR_CALM)
     make_dirty(loop, stream[at.CONNECTION_OF])
 

@@ -44,7 +44,7 @@ def take_reply(loop, record, data):
         stream[at.WAITING] -= 1
         make_ready(loop, number)
     elif kind == ring.ANSWER:
-        stream[at.WAITING] -= record[ring.STATUS]
+        stream[at.WAITING] = max(0, stream[at.WAITING] - record[ring.STATUS])
         if not add_answer(loop, stream, data, 0, size):
             say(loop, number, at.NO_ROOM)
             return

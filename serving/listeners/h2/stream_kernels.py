@@ -74,7 +74,7 @@ def keep_until_told(loop, number):
 def make_ready(loop, number):
     """Something can be done for a stream."""
     stream = stream_at(loop, number)
-    if stream[at.IS_READY] == 0:
+    if stream[at.IS_READY] == 0 and loop[at.READY_COUNT] < loop[at.STREAM_COUNT]:
         stream[at.IS_READY] = 1
         ready = words(loop[at.READY], loop[at.STREAM_COUNT])
         ready[loop[at.READY_COUNT]] = number
