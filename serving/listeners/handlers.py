@@ -113,7 +113,7 @@ class Handlers:
                 outcome = error.status.name
                 await _abort(context, error)
             except asyncio.CancelledError:
-                outcome = _cut_off(call.deadline, watch.began)
+                outcome = cut_off(call.deadline, watch.began)
                 raise
             except Exception:
                 outcome = "INTERNAL"
@@ -233,7 +233,7 @@ class Handlers:
             outcome = error.status.name
             return method.failure(body, error)
         except asyncio.CancelledError:
-            outcome = _cut_off(call.deadline, since)
+            outcome = cut_off(call.deadline, since)
             raise
         except Exception:
             outcome = "INTERNAL"
@@ -254,7 +254,7 @@ class Handlers:
             outcome = error.status.name
             return error
         except asyncio.CancelledError:
-            outcome = _cut_off(call.deadline, since)
+            outcome = cut_off(call.deadline, since)
             raise
         except Exception:
             outcome = "INTERNAL"
@@ -269,7 +269,7 @@ def _deadline(context: grpc.aio.ServicerContext) -> float | None:
     return None if remaining is None else time.monotonic() + remaining
 
 
-def _cut_off(deadline: float | None, since: float) -> str:
+def cut_off(deadline: float | None, since: float) -> str:
     """The status of what is cancelled: its deadline has passed, or else its caller has left.
 
     At its deadline a client leaves. That is told here a moment before the deadline that was announced, which counts

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving.cache.layout import OutputLayout
 from serving.contract import ClassOutput, Contract, Output, ProbabilityOutput, ScalarOutput, VectorOutput
 from serving.features.program import compile_program
 from serving.features.rows import RowSchema
 from serving.listeners.h2 import answer_kernels, epm_kernels, kserve_kernels, tf_serving_kernels
 from serving.listeners.h2 import request_kernels as to
+from serving.listeners.h2.table import flatten
 from serving.pipeline import Prediction, RowWarning, WarningCode
 from serving.protocols.answers import answer_specs
 from serving.protocols.epm import Epm
@@ -27,11 +29,11 @@ from serving.store.reader import RecordReader
 from serving.stubs.epm.v1 import prediction_pb2 as v1
 from serving.stubs.foreign import kserve_v2_pb2 as v2
 from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
-from tests.h2.words import STATES, ModelWords
 from tests.support.models import GRADE, contract, text
 
 pytestmark = pytest.mark.unit
 
+STATES = (WarningCode.MISSING, WarningCode.UNKNOWN_CATEGORY, WarningCode.OUT_OF_TRAINING_RANGE, WarningCode.STALE)
 LEAVES = ProbabilityOutput(name="leaves", title=text("leaves"), tensor="probability")
 DECIDES = ProbabilityOutput(
     name="leaves", title=text("leaves"), tensor="probability", threshold=0.3, label="will_leave"
@@ -81,6 +83,10 @@ def prediction_of(served: ServedModel, n: int, ready: bool, seed: int) -> tuple[
     return Prediction(served, n, tensors, margin, coverage, tuple(warnings)), marks, low, int((marks != 0).sum())
 
 
+NO_INFERENCE: Any = None
+"""These models have no backends."""
+
+
 class OneAnswer:
     """A pipeline that has one answer."""
 
@@ -96,7 +102,8 @@ class OneAnswer:
 
 def written(protocol: str, body: bytes, prediction: Prediction, marks: Any, low: int, marked: int) -> bytes:
     """What the kernels write to this request; nothing when they leave it."""
-    n, ready, made = prediction.rows, prediction.coverage is None, ModelWords(prediction.served)
+    n, ready, served = prediction.rows, prediction.coverage is None, prediction.served
+    made = flatten(served, NO_INFERENCE, loops=1)
     data = np.frombuffer(bytearray(body), np.uint8)
     request, chosen = np.zeros(to.REQUEST, np.int64), np.zeros(to.MOST_WANTED, np.int64)
     columns = np.zeros((to.MOST_COLUMNS, to.COLUMN), np.int64)
@@ -104,7 +111,8 @@ def written(protocol: str, body: bytes, prediction: Prediction, marks: Any, low:
     none = np.zeros(0, np.float32)
     margin = none if prediction.margin is None else prediction.margin
     coverage = none if prediction.coverage is None else prediction.coverage
-    rows, out = made.rows(prediction.tensors, n), np.zeros(2000 + 2000 * n, np.uint8)
+    rows = OutputLayout(served.contract.graph_outputs()).pack(prediction.tensors, n).view(np.int32)
+    out = np.zeros(2000 + 2000 * n, np.uint8)
     answer = (n, ready, rows, margin, coverage, marks, low, marked, out, 7)
     reader = {
         "epm": epm_kernels.read_epm,

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 OK, UNAVAILABLE = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 PREDICT = "/epm.v1.PredictionService/Predict"
 GOOD = Epm.encode(None, ask(hours=[40.5]))
-ROWS = 60_000
+ROWS = 15_000
 LARGE = Epm.encode(None, ask(hours=[40.5] * ROWS))
 LIMITS = {"max_rows": ROWS, "max_rows_in_flight": 20 * ROWS, "max_message_bytes": 4 << 20, "worker_threads": 1}
 

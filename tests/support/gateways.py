@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT = {"EPM_JIT_CACHE_DIR", "EPM_LISTENER"}
-"""What gateways of tests take from the environment; with EPM_LISTENER=h2 suites run against the compiled listener."""
+KEPT = ("EPM_JIT_CACHE_DIR", "EPM_LISTENER")
+"""Settings of the environment that gateways of tests get as well."""
+STUMBLED = ("Exception ignored", "IndexError")
+"""What a build of the kernels with checks (NUMBA_BOUNDSCHECK=1) says of a place outside of an array."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def gateway(repository: Path, **settings: object) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("EPM_") or k in KEPT},
+        env={name: value for name, value in os.environ.items() if not name.startswith("EPM_") or name in KEPT},
     )
     log: list[str] = []
     reader = threading.Thread(target=lambda: log.extend(iter(process.stderr.readline, "")), daemon=True)
@@ -58,3 +60,5 @@ def gateway(repository: Path, **settings: object) -> Iterator[Running]:
         reader.join(10)
         process.stdout.close()
         process.stderr.close()
+    if os.environ.get("NUMBA_BOUNDSCHECK") == "1" and any(word in line for word in STUMBLED for line in log):
+        raise AssertionError(f"a kernel of the gateway went outside of an array: {''.join(log)[-3000:]}")

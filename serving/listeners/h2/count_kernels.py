@@ -17,7 +17,8 @@ RECEIVED, SENT = 10, 11
 """Bytes."""
 PROTOCOL_ERRORS, FLOODS, IDLE_CLOSED, SLOW_CLOSED, AGED = 12, 13, 14, 15, 16
 TURNS, DROPPED, NO_RING, FEATURED = 17, 18, 19, 20
-"""Times that the loop woke up; answers of Python for calls that were gone; GONE and END that had to wait."""
+"""Times that the loop woke up; answers of Python for calls that were gone; GONE and END that had to wait; messages that
+were answered here with what Python said of their rows."""
 COUNTS = 32
 
 BOUNDS = np.array([0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]) * 1e9

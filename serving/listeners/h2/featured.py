@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from serving.backends.backend import Tensors
 from serving.backends.batching import Priority
 from serving.cache.layout import OutputLayout
-from serving.errors import EpmError
+from serving.errors import EpmError, Overloaded
 from serving.listeners.defects import defect
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import ring_kernels as ring
@@ -30,12 +31,26 @@ RUNNING = 2
 
 
 @dataclass(eq=False, slots=True)
+class _Asked:
+    """Rows of one call. gone: nobody waits for an answer any more."""
+
+    key: tuple[int, int, int]
+    """Loop, stream, generation."""
+    reply: Reply
+    record: Record
+    served: ServedModel
+    admitted: AbstractContextManager[None]
+    """Entered: its rows are in flight until they are answered."""
+    gone: bool = False
+
+
+@dataclass(eq=False, slots=True)
 class _Model:
     """One version: what waits for it."""
 
     served: ServedModel
     layout: OutputLayout
-    waiting: deque[tuple[Reply, Record]] = field(default_factory=deque)
+    waiting: deque[_Asked] = field(default_factory=deque)
     running: int = 0
 
 
@@ -46,51 +61,77 @@ class Featured:
         """served: the version of a serial number."""
         self._pipeline, self._served, self._batch_rows = pipeline, served, batch_rows
         self._models: dict[int, _Model] = {}
+        """Those that something waits for, or that are being asked."""
+        self._asked: dict[tuple[int, int, int], _Asked] = {}
+        """Calls without an answer, by their keys."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, record: Record, reply: Reply) -> None:
-        """Rows of one call."""
+    def take(self, loop: int, record: Record, reply: Reply) -> None:
+        """Rows of one call of a loop. Where too many wait already, it goes the whole way, which refuses it."""
         serial = record.method
         model = self._models.get(serial)
+        served = self._served(serial) if model is None else model.served
+        if served is None:
+            reply(ring.LEAVE_ALL, record, serial, None)
+            return
+        admitted = self._pipeline.admitted(record.rows)
+        try:
+            admitted.__enter__()
+        except Overloaded:
+            reply(ring.LEAVE_ALL, record, serial, None)
+            return
         if model is None:
-            served = self._served(serial)
-            if served is None:
-                reply(ring.LEAVE_ALL, record, serial, None)
-                return
-            model = self._models[serial] = _Model(served, OutputLayout(served.contract.graph_outputs()))
-        model.waiting.append((reply, record))
+            model = self._models[serial] = _Model(served, self._layout(served))
+        key = (loop, record.stream, record.generation)
+        asked = self._asked[key] = _Asked(key, reply, record, served, admitted)
+        model.waiting.append(asked)
+
+    def gone(self, loop: int, record: Record) -> ServedModel | None:
+        """Nobody waits for the answer to a call any more; the version that was asked, None for no call of these."""
+        asked = self._asked.pop((loop, record.stream, record.generation), None)
+        if asked is None:
+            return None
+        asked.gone = True
+        return asked.served
 
     def run(self) -> None:
         """Begin what can be begun."""
         for serial, model in list(self._models.items()):
             while model.waiting and model.running < RUNNING:
                 self._begin(serial, model)
-            if not model.waiting and not model.running and self._served(serial) is None:
+            if not model.waiting and not model.running:
                 del self._models[serial]
 
+    def _layout(self, served: ServedModel) -> OutputLayout:
+        found: OutputLayout | None = served.attached.get(self)
+        if found is None:
+            found = served.attached[self] = OutputLayout(served.contract.graph_outputs())
+        return found
+
     def _begin(self, serial: int, model: _Model) -> None:
-        batch: list[tuple[Reply, Record]] = []
+        batch: list[_Asked] = []
         rows, now = 0, time.monotonic_ns()
-        priority = model.waiting[0][1].priority
-        while model.waiting and model.waiting[0][1].priority == priority:
-            reply, record = model.waiting[0]
+        priority = model.waiting[0].record.priority
+        while model.waiting and model.waiting[0].record.priority == priority:
+            asked = model.waiting[0]
+            record = asked.record
             if batch and rows + record.rows > self._batch_rows:
                 break
             model.waiting.popleft()
-            if record.deadline and record.deadline <= now:
-                reply(ring.LEAVE_ALL, record, serial, None)  # the whole way says what is to be said
+            if asked.gone or (record.deadline and record.deadline <= now):
+                self._reply([asked], ring.LEAVE_ALL, serial)  # the whole way says what is to be said
                 continue
-            batch.append((reply, record))
+            batch.append(asked)
             rows += record.rows
         if not batch:
             return
         inference = self._pipeline.inferences.of(model.served)
-        tensors = _tensors(model.served, [record for _, record in batch])
+        tensors = _tensors(model.served, [asked.record for asked in batch])
         if inference.quick(rows):
             try:
-                _tell(batch, serial, model.layout.pack(inference.run(tensors), rows))
+                self._tell(batch, serial, model.layout.pack(inference.run(tensors), rows))
             except Exception as error:  # of whatever kind: others wait
-                _leave(batch, serial, error)
+                self._leave(batch, serial, error)
             return
         model.running += 1
         task = asyncio.ensure_future(self._infer(serial, model, batch, tensors, rows, priority))
@@ -98,20 +139,39 @@ class Featured:
         task.add_done_callback(self._tasks.discard)
 
     async def _infer(
-        self, serial: int, model: _Model, batch: list[tuple[Reply, Record]], tensors: Tensors, rows: int, priority: int
+        self, serial: int, model: _Model, batch: list[_Asked], tensors: Tensors, rows: int, priority: int
     ) -> None:
-        deadlines = [record.deadline for _, record in batch]
+        deadlines = [asked.record.deadline for asked in batch]
         last = max(deadlines) / 1e9 if all(deadlines) else None
         low = Priority.LOW if priority == at.SAID_LOW else Priority.NORMAL
         try:
-            with self._pipeline.admitted(rows):
-                outputs = await self._pipeline.inferences.of(model.served).infer(tensors, last, low)
-            _tell(batch, serial, model.layout.pack(outputs, rows))
+            outputs = await self._pipeline.inferences.of(model.served).infer(tensors, last, low)
+            self._tell(batch, serial, model.layout.pack(outputs, rows))
         except Exception as error:
-            _leave(batch, serial, error)
+            self._leave(batch, serial, error)
         finally:
             model.running -= 1
             self.run()
+
+    def _tell(self, batch: list[_Asked], serial: int, packed: NDArray[np.uint8]) -> None:
+        first = 0
+        for asked in batch:
+            end = first + asked.record.rows
+            self._reply([asked], ring.OUTPUTS, serial, packed[first:end])
+            first = end
+
+    def _leave(self, batch: list[_Asked], serial: int, error: Exception) -> None:
+        """Each call by itself, the usual way: it says what is wrong, or answers after all."""
+        if not isinstance(error, EpmError):
+            defect(log, "a batch of featured rows")
+        self._reply(batch, ring.LEAVE_ALL, serial)
+
+    def _reply(self, batch: list[_Asked], kind: int, serial: int, packed: NDArray[np.uint8] | None = None) -> None:
+        for asked in batch:
+            asked.admitted.__exit__(None, None, None)
+            if not asked.gone:
+                del self._asked[asked.key]
+                asked.reply(kind, asked.record, serial, None if packed is None else packed.tobytes())
 
 
 def _tensors(served: ServedModel, records: list[Record]) -> dict[str, NDArray[np.float32]]:
@@ -129,18 +189,3 @@ def _tensors(served: ServedModel, records: list[Record]) -> dict[str, NDArray[np
     if served.window_input is not None:
         tensors[served.window_input] = np.concatenate(second)
     return tensors
-
-
-def _tell(batch: list[tuple[Reply, Record]], serial: int, packed: NDArray[np.uint8]) -> None:
-    first = 0
-    for reply, record in batch:
-        reply(ring.OUTPUTS, record, serial, packed[first : first + record.rows].tobytes())
-        first += record.rows
-
-
-def _leave(batch: list[tuple[Reply, Record]], serial: int, error: Exception) -> None:
-    """Each call by itself, the usual way: it says what is wrong, or answers after all."""
-    if not isinstance(error, EpmError):
-        defect(log, "a batch of featured rows")
-    for reply, record in batch:
-        reply(ring.LEAVE_ALL, record, serial, None)

@@ -14,16 +14,17 @@ from serving.listeners.defects import defect
 from serving.listeners.h2 import library
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import ring_kernels as ring
-from serving.listeners.h2.counted import Counted, counts_of
+from serving.listeners.h2.counted import METHODS, Counted, counts_of
 from serving.listeners.h2.featured import Featured
 from serving.listeners.h2.handed import CallContext, Ended, HandedCalls
 from serving.listeners.h2.loop import Loop, MethodOf
 from serving.listeners.h2.methods import CODECS, kind
 from serving.listeners.h2.models import Models
 from serving.listeners.h2.rings import Record
-from serving.listeners.handlers import SHUTTING_DOWN, Handlers
+from serving.listeners.handlers import SHUTTING_DOWN, Handlers, cut_off
 from serving.pipeline import Pipeline
 from serving.protocols.method import Service
+from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -45,12 +46,15 @@ class H2Listener:
         self._settings = settings
         self._handlers = Handlers(services, settings, metrics)
         self._notify = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._metrics = metrics
         self._counted = Counted(metrics)
         self._models = Models(pipeline, settings.loop_threads, self._counted)
         self._featured = Featured(pipeline, self._models.of, settings.batch_rows)
         self._loops: list[Loop] = []
         self._handed: list[HandedCalls] = []
         self._to_wake: set[int] = set()
+        self._codecs: list[int] = []
+        """By number of the method."""
         metrics.watch_loops(lambda: counts_of(self._loops), self._settle)
 
     def set_ready(self, ready: bool) -> None:
@@ -66,6 +70,7 @@ class H2Listener:
             for name, handler in methods.items()
         }
         known = [MethodOf(path.encode(), kind(handler), CODECS.get(path, 0)) for path, handler in found.items()]
+        self._codecs = [method.codec for method in known]
         by_number = dict(enumerate(found.values()))
         await asyncio.to_thread(library.compile_loop)
         sockets = _listen(host, port, self._settings.loop_threads, shared=bool(self._settings.worker))
@@ -106,13 +111,20 @@ class H2Listener:
         for loop, handed in zip(self._loops, self._handed, strict=True):
             for record in loop.from_loop.records():
                 try:
-                    if record.kind == ring.FEATURED:
-                        self._featured.take(record, partial(self._reply, int(loop.words[at.NUMBER])))
-                    else:
-                        handed.take(record)
+                    self._take(loop, handed, record)
                 except Exception:  # of whatever kind: the records behind it are others'
                     defect(log, "a call that was handed over")
         self._featured.run()
+
+    def _take(self, loop: Loop, handed: HandedCalls, record: Record) -> None:
+        """One record of a loop."""
+        number = int(loop.words[at.NUMBER])
+        if record.kind == ring.FEATURED:
+            self._featured.take(number, record, partial(self._reply, number))
+        elif record.kind == ring.GONE and (served := self._featured.gone(number, record)) is not None:
+            self._count_gone(record, served)
+        else:
+            handed.take(record)
 
     def _say(
         self, number: int, record: int, call: CallContext, status: int, message: bytes | None, trailers: bytes
@@ -144,6 +156,14 @@ class H2Listener:
             self._to_wake.add(number)
             asyncio.get_running_loop().call_soon(self._wake, number)
         return taken
+
+    def _count_gone(self, record: Record, served: ServedModel) -> None:
+        """Count a call whose caller has left before the model answered."""
+        deadline = record.deadline / 1e9 if record.deadline else None
+        method = METHODS[self._codecs[record.method] - 1]
+        watch = self._metrics.begun(method)
+        status = cut_off(deadline, record.began / 1e9)
+        self._metrics.finished(method, (served.name, served.version), status, watch)
 
     def _settle(self) -> None:
         """Bring what was counted to the metrics."""

@@ -6,15 +6,16 @@ reached a later epoch: no loop ever waits for a loader, and a loader frees nothi
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2.counted import Counted
 from serving.listeners.h2.loop import Loop
-from serving.listeners.h2.table import Flat, Table, flatten
+from serving.listeners.h2.table import MOST_ROWS, Flat, Table, flatten
+from serving.listeners.h2.table_kernels import show_table
 from serving.pipeline import Pipeline
+from serving.repository.repository import ModelState
 from serving.repository.served import ServedModel
 
 
@@ -25,34 +26,35 @@ class Models:
         self.shared = np.zeros(2, np.int64)
         """What loops read: see `loop_state_kernels.SHARED_TABLE`."""
         self._pipeline, self._loops, self._counted = pipeline, loops, counted
-        self._shown: object = None
+        self._most_rows = min(MOST_ROWS, pipeline.max_rows)
+        self._shown: Mapping[str, ModelState] = {}
+        self._epoch = 0
         self._table: Table | None = None
         self._retired: deque[tuple[int, Table]] = deque()
-        self._by_serial: dict[int, Flat] = {}
+        self._flats: dict[ServedModel, Flat] = {}
+        """Of every version in the tables above, and of no other: nothing else keeps a version alive."""
 
     def show(self, loops: Sequence[Loop]) -> None:
         """Show the loops what is served now, if it is something else than before."""
         models = self._pipeline.repository.models
-        if models is self._shown:
-            return
-        self._shown = models
-        table = Table(models, self._flat, self._loops)
-        former, self._table = self._table, table
-        self.shared[at.SHARED_TABLE] = table.address
-        self.shared[at.SHARED_EPOCH] += 1
-        if former is not None:
-            self._retired.append((int(self.shared[at.SHARED_EPOCH]), former))
-        for loop in loops:
-            loop.wake()
+        if models != self._shown or self._table is None:
+            former, self._table = self._table, Table(models, self._flat, self._loops, self._most_rows)
+            self._shown = models
+            self._epoch += 1
+            show_table(self.shared.ctypes.data, self._table.address, self._epoch)
+            if former is not None:
+                self._retired.append((self._epoch, former))
+            for loop in loops:
+                loop.wake()
         self.tidy(loops)
 
     def tidy(self, loops: Sequence[Loop]) -> None:
         """Let go what no loop can see any more."""
-        seen = min((loop.seen for loop in loops), default=int(self.shared[at.SHARED_EPOCH]))
+        seen = min((loop.seen for loop in loops), default=self._epoch)
         while self._retired and self._retired[0][0] <= seen:
             _, table = self._retired.popleft()
             self._counted.settle(table.flats)
-        self._by_serial = {flat.serial: flat for flat in self.flats()}
+        self._flats = {flat.served: flat for flat in self.flats()}
 
     def flats(self) -> list[Flat]:
         """All versions that loops may be answering."""
@@ -61,12 +63,11 @@ class Models:
 
     def of(self, serial: int) -> ServedModel | None:
         """The version of this serial number."""
-        flat = self._by_serial.get(serial)
-        return None if flat is None else flat.served
+        return next((served for served, flat in self._flats.items() if flat.serial == serial), None)
 
     def _flat(self, served: ServedModel) -> Flat:
-        found: Flat | None = served.attached.get(self)
+        found = self._flats.get(served)
         if found is None:
             inference = self._pipeline.inferences.of(served)
-            found = served.attached[self] = flatten(served, inference, self._loops)
+            found = self._flats[served] = flatten(served, inference, self._loops)
         return found

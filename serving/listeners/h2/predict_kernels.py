@@ -108,7 +108,6 @@ def hand_features(loop, number, table, model, n):
     notify(loop)
     stream[at.TOLD] = stream[at.WAITING] = 1
     stream[at.ASKED] = model[of.SERIAL]
-    words(loop[at.COUNTED], count.COUNTS)[count.FEATURED] += 1
     return True
 
 
@@ -118,7 +117,7 @@ def with_outputs(loop, number, record, data):
     stream = stream_at(loop, number)
     stream[at.TOLD] = stream[at.WAITING] = 0
     if record[ring.KIND] == ring.OUTPUTS and answer_with(loop, number, record, data):
-        words(loop[at.COUNTED], count.COUNTS)[count.ANSWERED] += 1
+        words(loop[at.COUNTED], count.COUNTS)[count.FEATURED] += 1
         finish(loop, number)
         return True
     return hand_unary(loop, number, 0, PREFIX, stream[at.BODY_SIZE] - PREFIX)

@@ -292,8 +292,14 @@ def _sizes(words: NDArray[np.int64]) -> dict[int, int]:
 class Table:
     """Everything that is served at one moment."""
 
-    def __init__(self, models: Mapping[str, ModelState], flat: Callable[[ServedModel], Flat], loops: int) -> None:
-        """flat: of each version, the same one every time."""
+    def __init__(
+        self,
+        models: Mapping[str, ModelState],
+        flat: Callable[[ServedModel], Flat],
+        loops: int,
+        most_rows: int = MOST_ROWS,
+    ) -> None:
+        """flat: of each version, the same one every time; most_rows: of a call that loops answer, up to MOST_ROWS."""
         self._memory = Memory()
         asked: list[list[int]] = []
         self.flats: list[Flat] = []
@@ -338,6 +344,6 @@ class Table:
         questions = np.array(asked or [[0] * held.QUESTION], np.int64)
         words[held.ASKED], words[held.ASKED_COUNT] = self._memory.address(questions), len(asked)
         words[held.SCRATCH] = self._memory.address(np.zeros(loops * at + 64, np.uint8), aligned=64)
-        words[held.SCRATCH_SIZE], words[held.MOST_ROWS] = at, MOST_ROWS
+        words[held.SCRATCH_SIZE], words[held.MOST_ROWS] = at, most_rows
         words[held.ANSWER_SIZE] = sizes.get(held.ANSWER, 0)
         self.address = self._memory.address(words)

@@ -7,7 +7,7 @@ from serving.jit import inlined, kernel
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
-from serving.listeners.h2.memory_kernels import octets, same, words
+from serving.listeners.h2.memory_kernels import octets, release, same, words
 
 MODELS, MODEL_COUNT = 0, 1
 """int64[MODEL_COUNT], addresses of models."""
@@ -72,3 +72,13 @@ def model_of(table, serial):
         if words(models[number], of.MODEL)[of.SERIAL] == serial:
             return models[number]
     return 0
+
+
+@kernel
+def show_table(shared, table, epoch):
+    """Have loops see a table: first the table, then its epoch, in this order on every processor.
+
+    shared: address of the words that all loops read (`loop_state_kernels.SHARED_TABLE`).
+    """
+    release(shared + 8 * at.SHARED_TABLE, table)
+    release(shared + 8 * at.SHARED_EPOCH, epoch)
