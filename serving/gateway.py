@@ -128,11 +128,11 @@ class Gateway:
             await asyncio.sleep(seconds or WAITING_SECONDS)
             try:
                 await asyncio.to_thread(self.repository.scan)
+                self._grpc.set_ready(self.pipeline.ready)
             except OSError as error:
                 log.error("the model repository cannot be read: %s", error.strerror)
             except Exception:  # of whatever kind: the next look may see a mended repository
                 defect(log, "the watch over the model repository")
-            self._grpc.set_ready(self.pipeline.ready)
 
     async def _tend(self) -> None:
         """Let backends at servers look after themselves: their proofs are due, whether or not anybody calls."""

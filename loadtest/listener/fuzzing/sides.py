@@ -68,6 +68,7 @@ class Handled:
     def __init__(self, model_repo: Path, cache: str = "off") -> None:
         settings = Settings(model_repo=str(model_repo), cache=cache, log_level="error", repository_poll_seconds=0)
         warm(store=False, csv=False)
+        asyncio.set_event_loop(asyncio.new_event_loop())  # gRPC's server asks for one; asyncio.run leaves none behind
         self.gateway = Gateway(settings)
         self.gateway.repository.scan()
         self.gateway.pipeline.starting = False

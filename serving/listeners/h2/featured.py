@@ -38,7 +38,6 @@ class _Asked:
     """Loop, stream, generation."""
     reply: Reply
     record: Record
-    served: ServedModel
     admitted: AbstractContextManager[None]
     """Entered: its rows are in flight until they are answered."""
     gone: bool = False
@@ -64,6 +63,8 @@ class Featured:
         """Those that something waits for, or that are being asked."""
         self._asked: dict[tuple[int, int, int], _Asked] = {}
         """Calls without an answer, by their keys."""
+        self._latest: dict[tuple[int, int], tuple[int, tuple[str, int]]] = {}
+        """By loop and stream: generation and model of the last call there; its answer may meet with its caller gone."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, loop: int, record: Record, reply: Reply) -> None:
@@ -83,16 +84,24 @@ class Featured:
         if model is None:
             model = self._models[serial] = _Model(served, self._layout(served))
         key = (loop, record.stream, record.generation)
-        asked = self._asked[key] = _Asked(key, reply, record, served, admitted)
+        asked = self._asked[key] = _Asked(key, reply, record, admitted)
         model.waiting.append(asked)
+        self._latest[loop, record.stream] = (record.generation, (served.name, served.version))
 
-    def gone(self, loop: int, record: Record) -> ServedModel | None:
-        """Nobody waits for the answer to a call any more; the version that was asked, None for no call of these."""
+    def gone(self, loop: int, record: Record) -> tuple[str, int] | None:
+        """Nobody waits for the answer to a call any more, and no loop has counted one.
+
+        Name and version of what was asked; None for no call of these.
+        """
         asked = self._asked.pop((loop, record.stream, record.generation), None)
-        if asked is None:
-            return None
-        asked.gone = True
-        return asked.served
+        if asked is not None:
+            asked.gone = True
+        generation, model = self._latest.pop((loop, record.stream), (-1, None))
+        return model if generation == record.generation else None
+
+    def left(self, loop: int, record: Record) -> None:
+        """A call goes the whole way: who answers it there counts it."""
+        self._latest.pop((loop, record.stream), None)
 
     def run(self) -> None:
         """Begin what can be begun."""

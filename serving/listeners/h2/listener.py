@@ -24,7 +24,6 @@ from serving.listeners.h2.rings import Record
 from serving.listeners.handlers import SHUTTING_DOWN, Handlers, cut_off
 from serving.pipeline import Pipeline
 from serving.protocols.method import Service
-from serving.repository.served import ServedModel
 from serving.settings import Settings
 from serving.telemetry.metrics import Metrics
 
@@ -121,10 +120,13 @@ class H2Listener:
         number = int(loop.words[at.NUMBER])
         if record.kind == ring.FEATURED:
             self._featured.take(number, record, partial(self._reply, number))
-        elif record.kind == ring.GONE and (served := self._featured.gone(number, record)) is not None:
-            self._count_gone(record, served)
-        else:
-            handed.take(record)
+            return
+        if record.kind == ring.CALL:
+            self._featured.left(number, record)
+        elif record.kind == ring.GONE and (model := self._featured.gone(number, record)) is not None:
+            self._count_gone(record, model)
+            return
+        handed.take(record)
 
     def _say(
         self, number: int, record: int, call: CallContext, status: int, message: bytes | None, trailers: bytes
@@ -157,13 +159,13 @@ class H2Listener:
             asyncio.get_running_loop().call_soon(self._wake, number)
         return taken
 
-    def _count_gone(self, record: Record, served: ServedModel) -> None:
+    def _count_gone(self, record: Record, model: tuple[str, int]) -> None:
         """Count a call whose caller has left before the model answered."""
         deadline = record.deadline / 1e9 if record.deadline else None
         method = METHODS[self._codecs[record.method] - 1]
         watch = self._metrics.begun(method)
         status = cut_off(deadline, record.began / 1e9)
-        self._metrics.finished(method, (served.name, served.version), status, watch)
+        self._metrics.finished(method, model, status, watch)
 
     def _settle(self) -> None:
         """Bring what was counted to the metrics."""
