@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -33,6 +34,13 @@ TOKEN = "a-token-for-tests-only"  # noqa: S105
 CONNECTIONS = 24
 """Of which a worker gets none with a chance of 1 in 2^24."""
 QUESTION = ask(hours=[40.0], department=["sales"])
+
+
+@pytest.fixture
+def folder():
+    """For temporary files; sockets are among them, whose paths must be short: `tmp_path` is none."""
+    with tempfile.TemporaryDirectory(prefix="epm-") as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="module")
@@ -152,20 +160,18 @@ def _is_taken(done, port):
         ({"workers": 2, "worker": "nobody"}, "EPM_WORKER: got 'nobody', expected nothing", 2),
     ],
 )
-def test_what_keeps_workers_from_starting_is_said_once(wrong, said, status, small_repository, tmp_path):
+def test_what_keeps_workers_from_starting_is_said_once(wrong, said, status, small_repository, folder):
     options = {"model_repo": small_repository, "grpc_port": 0, "http_port": 0, **wrong}
-    done = epm(
-        "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()), TMPDIR=str(tmp_path)
-    )
+    done = epm("serve", *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()), TMPDIR=str(folder))
     assert done.returncode == status
     assert done.stderr.count("epm: ") == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_a_signal_during_the_start_ends_all_of_it_with_0(small_repository, tmp_path):
-    with _started(small_repository, tmp_path) as process:
+def test_a_signal_during_the_start_ends_all_of_it_with_0(small_repository, folder):
+    with _started(small_repository, folder) as process:
         assert until(lambda: places(process.pid), PATIENCE)
         workers = places(process.pid)
         process.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import llvmlite.binding
+import numpy as np
 
 from serving.errors import SettingsError
 
@@ -76,12 +77,13 @@ def compile_loop() -> None:
     from serving.listeners.h2 import ring_kernels as ring
     from serving.listeners.h2.loop_kernels import run
     from serving.listeners.h2.rings import FromLoop, Ring, ToLoop
+    from serving.listeners.h2.table_kernels import show_table
 
     ToLoop(1024).say(ring.FINISH, 0, 0, 0, None, b"")
     for _ in FromLoop(1024).records():
         pass
     ring.read_until(Ring(1024).address, 0)
-
+    show_table(np.zeros(2, np.int64).ctypes.data, 0, 1)
     loop: Any = run
     loop.compile((int64,))
 
