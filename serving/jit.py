@@ -236,26 +236,39 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled(function, True)
 
 
+def general(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel that is compiled once, and not once more for each constant that it is called with."""
+    return _compiled(function, False, constants=False)
+
+
+def general_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Both."""
+    return _compiled(function, True, constants=False)
+
+
 def bare(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel that makes no arrays and returns none. It counts no references, which would cost more than it does."""
-    return _compiled(function, False, _nrt=False)
+    """A general kernel that makes and returns no arrays. It counts no references, which cost more than small work."""
+    return _compiled(function, False, constants=False, _nrt=False)
 
 
 def bare_inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Both."""
-    return _compiled(function, True, _nrt=False)
+    return _compiled(function, True, constants=False, _nrt=False)
 
 
-def _compiled(function: Callable[..., Any], inline: bool, **options: bool) -> Callable[..., Any]:
+def _compiled(
+    function: Callable[..., Any], inline: bool, constants: bool = True, **options: bool
+) -> Callable[..., Any]:
+    """constants: compile it once more for each constant it is called with, as Numba does."""
     if function.__closure__:
         raise TypeError(f"{function.__qualname__}: a kernel is no closure: what it closes over is in no source")
-    # Numba compiles a callee once more for each constant it is called with; LLVM sees constants anyway.
     compiled = njit(nogil=True, error_model="numpy", forceinline=inline, **options)(function)
     compiled._cache = _KernelCache(function)
-    template = compiled.get_call_template
-    compiled.get_call_template = lambda args, kws: template(
-        tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()}
-    )
+    if not constants:
+        template = compiled.get_call_template
+        compiled.get_call_template = lambda args, kws: template(
+            tuple(map(types.unliteral, args)), {name: types.unliteral(kind) for name, kind in kws.items()}
+        )
     return compiled
 
 

@@ -1,6 +1,6 @@
 """Bytes that streams and connections hold: from malloc, within the loop's bound."""
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2.libc_kernels import free, malloc
 from serving.listeners.h2.memory_kernels import copy, octets
@@ -8,7 +8,7 @@ from serving.listeners.h2.memory_kernels import copy, octets
 LEAST = 1024
 
 
-@kernel
+@general
 def room_for(loop, row, where, more):
     """Make room for `more` bytes behind those of a buffer; whether there is.
 
@@ -33,7 +33,7 @@ def room_for(loop, row, where, more):
     return True
 
 
-@inlined
+@general_inlined
 def give_back(loop, row, where):
     """Free a buffer; it is empty then."""
     if row[where]:
@@ -42,7 +42,7 @@ def give_back(loop, row, where):
     row[where] = row[where + 1] = row[where + 2] = 0
 
 
-@kernel
+@general
 def append(loop, row, where, source, start, count):
     """Add source[start : start + count] to a buffer; False where there is no memory for it."""
     if not room_for(loop, row, where, count):

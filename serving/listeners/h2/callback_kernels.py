@@ -3,7 +3,7 @@
 import numpy as np
 from numba import types
 
-from serving.jit import callback, inlined, kernel
+from serving.jit import callback, general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
@@ -24,12 +24,12 @@ GRPC, POST, PATH = 1, 2, 4
 """Bits of HEADERS_SEEN: content-type is gRPC's; method is POST; a path."""
 
 
-@inlined
+@general_inlined
 def _loop_of(connection):
     return words(connection[at.OWNER], at.LOOP)
 
 
-@inlined
+@general_inlined
 def _number_of(loop, address):
     return (address - loop[at.CONNECTIONS]) // (at.CONNECTION * 8)
 
@@ -103,13 +103,13 @@ _POST, _GRPC, _IDENTITY, _GZIP = _text(b"POST"), _text(b"application/grpc"), _te
 _DEFLATE, _NORMAL, _LOW = _text(b"deflate"), _text(b"normal"), _text(b"low")
 
 
-@inlined
+@general_inlined
 def is_text(text, size, expected):
     """Whether text[:size] is that."""
     return size == expected.size and same(text, 0, expected, 0, size)
 
 
-@kernel
+@general
 def take_header(loop, stream, name, name_size, value, value_size):
     """Note what a header says, if it is one that counts."""
     if name_size == 0:
@@ -146,7 +146,7 @@ def take_header(loop, stream, name, name_size, value, value_size):
         keep_pair(loop, stream, name, name_size, value, value_size)
 
 
-@inlined
+@general_inlined
 def is_grpc(text, size):
     """Whether a content type is application/grpc, alone or before a + or a ;."""
     if size < _GRPC.size or not same(text, 0, _GRPC, 0, _GRPC.size):
@@ -154,7 +154,7 @@ def is_grpc(text, size):
     return size == _GRPC.size or text[_GRPC.size] == 43 or text[_GRPC.size] == 59
 
 
-@kernel
+@general
 def keep_pair(loop, stream, name, name_size, value, value_size):
     """Keep a header for Python."""
     pair = np.empty(8 + name_size + value_size, np.uint8)
@@ -166,7 +166,7 @@ def keep_pair(loop, stream, name, name_size, value, value_size):
         stream[at.HEADERS_SEEN] |= NO_MEMORY
 
 
-@kernel
+@general
 def method_of(loop, path, size):
     """The number of the method of this path; -1 for none."""
     for number in range(loop[at.METHOD_COUNT]):
@@ -176,7 +176,7 @@ def method_of(loop, path, size):
     return -1
 
 
-@kernel
+@general
 def deadline(now, text, size):
     """The moment that a grpc-timeout names, in nanoseconds; 0 where it is none. 1 to 8 digits and a unit."""
     if size < 2 or size > 9:
@@ -229,7 +229,7 @@ def on_data(session, flags, identifier, data, size, owner):
     return 0
 
 
-@kernel
+@general
 def expect(loop, stream, data):
     """Make room at once for all of a first message that says that it is not a large one; False for no memory."""
     if stream[at.BODY_SIZE] or data.size < 5 or data[1] or data[2]:
@@ -282,7 +282,7 @@ def on_sent(session, frame, owner):
     return 0
 
 
-@kernel
+@general
 def note_reset(loop, connection, session):
     """The client reset a stream: as many as `MOST_RESETS` in a burst, and so many a second after it, are usual."""
     counted = words(loop[at.COUNTED], count.COUNTS)

@@ -1,6 +1,6 @@
 """Handing calls to Python, whole, through the ring."""
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import ring_kernels as ring
@@ -9,7 +9,7 @@ from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import copy, octets, words
 
 
-@kernel
+@general
 def hand(loop, number, kind, flags, body_at, body_size):
     """Write a record of a stream, with the `body_size` bytes of its body from `body_at` on; False for no room."""
     stream = stream_at(loop, number)
@@ -35,13 +35,13 @@ def hand(loop, number, kind, flags, body_at, body_size):
     return True
 
 
-@inlined
+@general_inlined
 def notify(loop):
     """Python shall look into the ring, when this turn is over."""
     loop[at.TO_NOTIFY] = 1
 
 
-@kernel
+@general
 def wake_python(loop):
     """Once a turn, if there is something in the ring."""
     if loop[at.TO_NOTIFY]:
@@ -51,7 +51,7 @@ def wake_python(loop):
         write(loop[at.NOTIFY], loop[at.SMALL], 8)
 
 
-@kernel
+@general
 def hand_unary(loop, number, flags, body_at, body_size):
     """A whole call; False for no room."""
     stream = stream_at(loop, number)
@@ -63,7 +63,7 @@ def hand_unary(loop, number, flags, body_at, body_size):
     return True
 
 
-@kernel
+@general
 def hand_message(loop, number, flags, body_at, body_size):
     """A message of a stream, of which Python may not have heard yet; False for no room."""
     stream = stream_at(loop, number)
@@ -78,7 +78,7 @@ def hand_message(loop, number, flags, body_at, body_size):
     return True
 
 
-@kernel
+@general
 def hand_end(loop, number):
     """The client has sent everything; False for no room."""
     stream = stream_at(loop, number)
@@ -92,7 +92,7 @@ def hand_end(loop, number):
     return True
 
 
-@kernel
+@general
 def tell_gone(loop, number):
     """Nobody waits for an answer any more; False for no room."""
     if not hand(loop, number, ring.GONE, 0, 0, 0):

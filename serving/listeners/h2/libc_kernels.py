@@ -2,7 +2,7 @@
 
 from numba import types
 
-from serving.jit import inlined
+from serving.jit import general_inlined
 from serving.listeners.h2.memory_kernels import ints, words
 
 _I, _A = types.int32, types.int64
@@ -33,13 +33,13 @@ SECOND = 1_000_000_000
 """Nanoseconds."""
 
 
-@inlined
+@general_inlined
 def error_number():
     """errno of this thread."""
     return ints(_errno(), 1)[0]
 
 
-@inlined
+@general_inlined
 def clock(place):
     """Nanoseconds as `time.monotonic_ns()` counts. place: address of two int64 to write to."""
     _clock(_MONOTONIC, place)

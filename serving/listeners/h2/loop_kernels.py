@@ -1,6 +1,6 @@
 """The event loop of one thread: sockets, sessions, streams, timers. Without the GIL, until it is told to stop."""
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import libc_kernels as c
 from serving.listeners.h2 import loop_state_kernels as at
@@ -26,7 +26,7 @@ NOTICE_TIME = 100_000_000
 """Between the two: calls that were under way when clients were told are answered."""
 
 
-@kernel
+@general
 def run(address):
     """Serve until SEEN says so. address: of int64[LOOP]. Returns the number of connections that were cut off."""
     loop = words(address, at.LOOP)
@@ -68,7 +68,7 @@ def run(address):
             return close_all(loop)
 
 
-@kernel
+@general
 def accept(loop):
     """Take the connections that wait, as many as there is room for."""
     counted = words(loop[at.COUNTED], count.COUNTS)
@@ -87,7 +87,7 @@ def accept(loop):
             c.close(fd)
 
 
-@kernel
+@general
 def listen(loop, what):
     """Have epoll tell of new connections (EPOLLIN), or not (0)."""
     event = ints(loop[at.SMALL], 3)
@@ -95,7 +95,7 @@ def listen(loop, what):
     c.epoll_ctl(loop[at.EPOLL], c.EPOLL_CTL_MOD, loop[at.LISTENER], loop[at.SMALL])
 
 
-@kernel
+@general
 def open_connection(loop, fd):
     """A row, a session and epoll's eye for a socket."""
     left = loop[at.FREE_CONNECTION_COUNT] - 1
@@ -125,7 +125,7 @@ def open_connection(loop, fd):
     return True
 
 
-@kernel
+@general
 def watch(loop, number, how, writing):
     """Have epoll tell when there is something to read, and, if `writing`, room to write."""
     connection = connection_at(loop, number)
@@ -136,7 +136,7 @@ def watch(loop, number, how, writing):
     return c.epoll_ctl(loop[at.EPOLL], how, connection[at.FD], loop[at.SMALL]) == 0
 
 
-@kernel
+@general
 def served(loop, number, what, generation):
     """What epoll told of a connection."""
     connection = connection_at(loop, number)
@@ -148,7 +148,7 @@ def served(loop, number, what, generation):
         close_connection(loop, number)
 
 
-@kernel
+@general
 def receive(loop, number):
     """Read what came and give it to the session; False when the connection is to be closed."""
     connection = connection_at(loop, number)
@@ -174,7 +174,7 @@ def receive(loop, number):
     return True
 
 
-@kernel
+@general
 def work(loop):
     """Go on with all streams that are ready; how many have to wait for room in the ring."""
     ready = words(loop[at.READY], loop[at.STREAM_COUNT])
@@ -191,7 +191,7 @@ def work(loop):
     return waiting
 
 
-@kernel
+@general
 def flush_all(loop):
     """Send what there is to send."""
     dirty = words(loop[at.DIRTY], loop[at.CONNECTION_COUNT])
@@ -206,7 +206,7 @@ def flush_all(loop):
     loop[at.DIRTY_COUNT] = 0
 
 
-@kernel
+@general
 def flush(loop, number):
     """Send as much as the socket takes; False when the connection is to be closed."""
     connection = connection_at(loop, number)
@@ -263,7 +263,7 @@ def flush(loop, number):
     return False
 
 
-@kernel
+@general
 def give(loop, connection, size):
     """Send what was gathered; what the socket does not take is kept. False when that cannot be."""
     sent = send(loop, connection, loop[at.SENDING], size)
@@ -274,7 +274,7 @@ def give(loop, connection, size):
     return True
 
 
-@inlined
+@general_inlined
 def send(loop, connection, address, size):
     """Bytes that the socket took; -1 when it is broken."""
     sent = c.send(connection[at.FD], address, size, c.MSG_NOSIGNAL)
@@ -285,7 +285,7 @@ def send(loop, connection, address, size):
     return sent
 
 
-@kernel
+@general
 def stalled(loop, number, sent):
     """The socket takes no more for now."""
     connection = connection_at(loop, number)
@@ -296,7 +296,7 @@ def stalled(loop, number, sent):
     return True
 
 
-@kernel
+@general
 def close_connection(loop, number):
     """Close the socket and all of its streams."""
     connection = connection_at(loop, number)
@@ -319,7 +319,7 @@ def close_connection(loop, number):
     words(loop[at.COUNTED], count.COUNTS)[count.CLOSED_CONNECTIONS] += 1
 
 
-@kernel
+@general
 def sweep(loop):
     """Look after all connections: those that stand still end, and streams that Python was not told of are told."""
     counted = words(loop[at.COUNTED], count.COUNTS)
@@ -346,7 +346,7 @@ def sweep(loop):
     return waiting
 
 
-@kernel
+@general
 def stands_still(loop, stream):
     """Whether the client of a stream that does not move is the one who has to go on: with headers or a message that it
     began, or with taking the answer to its only message. A stream that says nothing between messages may rest."""
@@ -366,7 +366,7 @@ def stands_still(loop, stream):
     return left > 0 and (not there or left < PREFIX + size)
 
 
-@kernel
+@general
 def end_slow(loop, number, stream):
     """End a stream that stands still; and its connection where it is in the middle of headers."""
     if stream[at.HEADERS_SEEN] & DONE:
@@ -379,7 +379,7 @@ def end_slow(loop, number, stream):
     make_dirty(loop, stream[at.CONNECTION_OF])
 
 
-@kernel
+@general
 def look_after(loop, number, connection, counted):
     """One connection."""
     now = loop[at.NOW]
@@ -423,7 +423,7 @@ def look_after(loop, number, connection, counted):
         make_dirty(loop, number)
 
 
-@kernel
+@general
 def drained(loop, stop):
     """Whether the loop may end. The first time it stops listening and tells clients to call elsewhere."""
     if loop[at.DRAINING] == 0:
@@ -455,7 +455,7 @@ def drained(loop, stop):
     return True
 
 
-@kernel
+@general
 def close_all(loop):
     """Close every connection; how many there were that still had calls."""
     cut = 0

@@ -3,7 +3,7 @@
 A loop's memory belongs to its thread. Another thread reads counters, and writes only what stands below "shared".
 """
 
-from serving.jit import inlined
+from serving.jit import general_inlined
 from serving.listeners.h2.memory_kernels import words
 
 EPOLL, LISTENER, WAKE, CALLBACKS, OPTIONS = range(5)
@@ -130,13 +130,13 @@ NO_CODEC, KSERVE, TF_SERVING, EPM = range(4)
 METHOD = 8
 
 
-@inlined
+@general_inlined
 def connection_at(loop, number):
     """The row of a connection."""
     return words(loop[CONNECTIONS] + number * CONNECTION * 8, CONNECTION)
 
 
-@inlined
+@general_inlined
 def stream_at(loop, number):
     """The row of a stream."""
     return words(loop[STREAMS] + number * STREAM * 8, STREAM)

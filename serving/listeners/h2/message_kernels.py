@@ -1,6 +1,6 @@
 """From the bytes of a stream to its messages, and what becomes of each: answered here, or handed to Python."""
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
@@ -19,7 +19,7 @@ CHECKED = 256
 """One more bit of HEADERS_SEEN."""
 
 
-@kernel
+@general
 def advance(loop, number):
     """Do what can be done for a stream now. False: something has to wait for room in the ring."""
     stream = stream_at(loop, number)
@@ -40,7 +40,7 @@ def advance(loop, number):
     return fine
 
 
-@kernel
+@general
 def check_headers(loop, number, stream):
     """Whether the call may go on."""
     seen = stream[at.HEADERS_SEEN]
@@ -63,7 +63,7 @@ def check_headers(loop, number, stream):
     return True
 
 
-@kernel
+@general
 def say(loop, number, sentence):
     """End a call with one of the loop's own errors."""
     stream = stream_at(loop, number)
@@ -78,7 +78,7 @@ def say(loop, number, sentence):
     finish(loop, number)
 
 
-@inlined
+@general_inlined
 def head(stream):
     """(whether the prefix of the next message is there, whether it is compressed, its size)."""
     left = stream[at.BODY_SIZE] - stream[at.BODY_READ]
@@ -91,7 +91,7 @@ def head(stream):
     return True, int(data[place]), size
 
 
-@kernel
+@general
 def advance_unary(loop, number, stream, codec):
     """One message, and then the end of what the client sends."""
     if stream[at.TOLD]:
@@ -125,7 +125,7 @@ def advance_unary(loop, number, stream, codec):
     return True
 
 
-@inlined
+@general_inlined
 def may_compute(loop, stream):
     """Whether a message may be answered without Python."""
     if loop[at.HAND_ALL] or stream[at.PRIORITY] == at.OTHERWISE:
@@ -133,7 +133,7 @@ def may_compute(loop, stream):
     return stream[at.DEADLINE] == 0 or loop[at.NOW] < stream[at.DEADLINE]
 
 
-@kernel
+@general
 def hand_too_large(loop, number, size):
     """Python says how large a message may be."""
     stream = stream_at(loop, number)
@@ -144,7 +144,7 @@ def hand_too_large(loop, number, size):
     return True
 
 
-@kernel
+@general
 def advance_stream(loop, number, stream, codec):
     """Message after message, as long as the client takes their answers."""
     fine = True
@@ -191,7 +191,7 @@ def advance_stream(loop, number, stream, codec):
     return fine
 
 
-@inlined
+@general_inlined
 def forget_read(stream):
     """Move what is not read yet to the front, when it is little."""
     done, size = stream[at.BODY_READ], stream[at.BODY_SIZE]
@@ -202,7 +202,7 @@ def forget_read(stream):
         stream[at.CONSUMED] -= done
 
 
-@kernel
+@general
 def give_window(loop, stream):
     """Let the client send on: as much as was read, or all of a message that is longer than the window."""
     there, _, size = head(stream)

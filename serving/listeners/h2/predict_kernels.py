@@ -3,7 +3,7 @@
 Its four steps are callbacks of their own: each is compiled once, and not once more in everything that calls it.
 """
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
@@ -22,7 +22,7 @@ STREAM_METHOD = 3
 """Of `count_kernels.METHODS`: messages of epm's stream; before it the codecs in their order."""
 
 
-@kernel
+@general
 def predict(loop, number, codec, start, size, streaming):
     """Answer the message of a stream that begins at `start` of its body."""
     if loop[at.TABLE] == 0:
@@ -61,7 +61,7 @@ def predict(loop, number, codec, start, size, streaming):
     return ANSWERED
 
 
-@kernel
+@general
 def note(loop, table, model, method, times):
     """Count an answer."""
     cells, found = counts_of(loop, model), found_of(loop, table)
@@ -71,21 +71,21 @@ def note(loop, table, model, method, times):
         count.inspected(cells, n, found[held.LOW], found[held.MARKED], marks_of(loop, table, model, n))
 
 
-@inlined
+@general_inlined
 def lap(loop, times, stage):
     """A stage ended now."""
     if loop[at.METRICS]:
         times[stage] = clock(loop[at.SMALL])
 
 
-@inlined
+@general_inlined
 def counts_of(loop, model):
     """The cells in which this loop counts for a model."""
     size = model[of.COUNTS_OF_A_LOOP]
     return words(model[of.COUNTS] + 8 * size * loop[at.NUMBER], size)
 
 
-@kernel
+@general
 def hand_features(loop, number, table, model, n):
     """Ask Python what the model says of rows; the request stays here."""
     stream = stream_at(loop, number)
@@ -111,7 +111,7 @@ def hand_features(loop, number, table, model, n):
     return True
 
 
-@kernel
+@general
 def with_outputs(loop, number, record, data):
     """Answer a call whose rows Python has asked a model about; as a whole to Python where that cannot be done."""
     stream = stream_at(loop, number)
@@ -123,7 +123,7 @@ def with_outputs(loop, number, record, data):
     return hand_unary(loop, number, 0, PREFIX, stream[at.BODY_SIZE] - PREFIX)
 
 
-@kernel
+@general
 def answer_with(loop, number, record, said):
     """Read the request again, and write its answer from what the model said."""
     stream, owner = stream_at(loop, number), loop[at.SELF]

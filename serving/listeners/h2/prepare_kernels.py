@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 
 from serving.features.row_kernels import inspect_rows
-from serving.jit import callback, kernel
+from serving.jit import callback, general
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -63,7 +63,7 @@ def prepare(owner, number, codec, start, size, serial):
     return 0 if wrong else address
 
 
-@kernel
+@general
 def inspect(loop, table, model, n):
     """As `row_kernels.inspect_rows`, of the rows in the loop's memory."""
     single, histories, inputs = model[of.SINGLE], model[of.HISTORIES], model[of.INPUTS]

@@ -1,6 +1,6 @@
 """What Python says, taken from the ring."""
 
-from serving.jit import kernel
+from serving.jit import general
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
@@ -13,7 +13,7 @@ from serving.listeners.h2.predict_kernels import with_outputs
 from serving.listeners.h2.stream_kernels import add_answer, begin_answer, finish, make_ready, reset
 
 
-@kernel
+@general
 def take_replies(loop):
     """All that Python has said since."""
     address = loop[at.FROM_PYTHON]
@@ -29,7 +29,7 @@ def take_replies(loop):
         release(address + 8 * ring.DONE, done)
 
 
-@kernel
+@general
 def take_reply(loop, record, data):
     """One record. Its stream may be gone, and another one in its row."""
     number = record[ring.STREAM]

@@ -1,6 +1,6 @@
 """A stream's life, but for the messages: its row, its answer, its end."""
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
@@ -19,7 +19,7 @@ KEPT_ROOM = 16384
 KEPT_SHARE = 4
 
 
-@kernel
+@general
 def open_stream(loop, connection_number, identifier):
     """A row for a new stream; -1 where there is none."""
     left = loop[at.FREE_STREAM_COUNT]
@@ -42,7 +42,7 @@ def open_stream(loop, connection_number, identifier):
     return number
 
 
-@kernel
+@general
 def close_stream(loop, number):
     """Its row is free."""
     stream = stream_at(loop, number)
@@ -62,7 +62,7 @@ def close_stream(loop, number):
     words(loop[at.COUNTED], count.COUNTS)[count.STREAMS_CLOSED] += 1
 
 
-@kernel
+@general
 def keep_until_told(loop, number):
     """Its connection has done with it; the row is kept until Python has been told so."""
     stream = stream_at(loop, number)
@@ -70,7 +70,7 @@ def keep_until_told(loop, number):
     connection_at(loop, stream[at.CONNECTION_OF])[at.CALLS] -= 1
 
 
-@inlined
+@general_inlined
 def make_ready(loop, number):
     """Something can be done for a stream."""
     stream = stream_at(loop, number)
@@ -81,7 +81,7 @@ def make_ready(loop, number):
         loop[at.READY_COUNT] += 1
 
 
-@inlined
+@general_inlined
 def make_dirty(loop, number):
     """A connection may have something to send."""
     connection = connection_at(loop, number)
@@ -92,7 +92,7 @@ def make_dirty(loop, number):
         loop[at.DIRTY_COUNT] += 1
 
 
-@kernel
+@general
 def begin_answer(loop, number):
     """Headers, and data as far as there are any, are on their way from now on."""
     stream = stream_at(loop, number)
@@ -106,7 +106,7 @@ def begin_answer(loop, number):
     make_dirty(loop, stream[at.CONNECTION_OF])
 
 
-@kernel
+@general
 def add_answer(loop, stream, source, start, size):
     """One more message of the answer; False where there is no memory."""
     if not room_for(loop, stream, at.ANSWER, PREFIX + size):
@@ -115,7 +115,7 @@ def add_answer(loop, stream, source, start, size):
     return append(loop, stream, at.ANSWER, source, start, size)
 
 
-@inlined
+@general_inlined
 def prefix(stream, size):
     """The prefix of a message for which there is room."""
     out, place = octets(stream[at.ANSWER], stream[at.ANSWER_ROOM]), stream[at.ANSWER_SIZE]
@@ -125,7 +125,7 @@ def prefix(stream, size):
     stream[at.ANSWER_SIZE] = place + PREFIX
 
 
-@kernel
+@general
 def finish(loop, number):
     """Nothing more is answered: what there is leaves, then the trailers."""
     stream = stream_at(loop, number)
@@ -145,7 +145,7 @@ def finish(loop, number):
     begin_answer(loop, number)
 
 
-@kernel
+@general
 def trailers_of(stream, pairs, first):
     """Write a stream's trailers as nghttp2_nv from pairs[first * NV] on; how many there are."""
     size = stream[at.TRAILERS_SIZE]
@@ -164,7 +164,7 @@ def trailers_of(stream, pairs, first):
     return found
 
 
-@kernel
+@general
 def submit_trailers(loop, stream, session):
     """After the last data."""
     if stream[at.TRAILERS]:
@@ -175,7 +175,7 @@ def submit_trailers(loop, stream, session):
         h2.submit_trailer(session, stream[at.ID], loop[at.TRAILERS_OK], 1)
 
 
-@kernel
+@general
 def reset(loop, number, code):
     """End a stream with RST_STREAM; its row is free when nghttp2 says so."""
     stream = stream_at(loop, number)

@@ -3,7 +3,7 @@
 A table is int64[TABLE]. It never changes: another one takes its place.
 """
 
-from serving.jit import inlined, kernel
+from serving.jit import general, general_inlined
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -37,13 +37,13 @@ FOUND_WORDS = 8
 TABLE = 32
 
 
-@inlined
+@general_inlined
 def place(loop, table, what):
     """The address of one of the arrays above in this loop's memory."""
     return table[SCRATCH] + loop[at.NUMBER] * table[SCRATCH_SIZE] + table[what]
 
 
-@kernel
+@general
 def find_model(table, data, request):
     """The address of the model that is asked for; 0 where there is none of that name and version."""
     name, size, choice = request[to.MODEL], request[to.MODEL_SIZE], request[to.CHOICE]
@@ -64,7 +64,7 @@ def find_model(table, data, request):
     return 0
 
 
-@kernel
+@general
 def model_of(table, serial):
     """The address of the model of this serial number; 0 where it is served no more."""
     models = words(table[MODELS], table[MODEL_COUNT])
@@ -74,7 +74,7 @@ def model_of(table, serial):
     return 0
 
 
-@kernel
+@general
 def show_table(shared, table, epoch):
     """Have loops see a table: first the table, then its epoch, in this order on every processor.
 

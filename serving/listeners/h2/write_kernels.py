@@ -3,7 +3,7 @@
 import numpy as np
 from numba import types
 
-from serving.jit import callback, kernel
+from serving.jit import callback, general
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
@@ -52,7 +52,7 @@ def write(owner, number, codec, address, _a, _b):
     return 1 if end >= 0 and add_answer(loop, stream, out, 0, end) else 0
 
 
-@kernel
+@general
 def margins(model, outputs, margin):
     """As `ServedModel.margin`. outputs: int32[n, W] as float32."""
     first, many = model[of.DECIDING], model[of.DECIDED]
