@@ -39,8 +39,8 @@ run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRP
 
 .PHONY: test
 test: .venv/.test system-packages  ## lint, all tests but those marked slow, the ratios of `make gate`
-	@echo "compiling all kernels, and once more with checks of every access"
-	@$(BIN)/epm warm > /dev/null 2>&1 & NUMBA_BOUNDSCHECK=1 $(BIN)/epm warm > /dev/null 2>&1 & \
+	@echo "compiling all kernels meanwhile"
+	@$(BIN)/epm warm > /dev/null 2>&1 & \
 	$(MAKE) --no-print-directory lint; status=$$?; wait; exit $$status
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 	$(BIN)/python -m loadtest.gate

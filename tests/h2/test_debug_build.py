@@ -34,8 +34,9 @@ def test_a_callback_that_goes_outside_answers_0_and_says_so(tmp_path: Path) -> N
     assert all(word in done.stderr for word in STUMBLED)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)  # it compiles everything once more
-@pytest.mark.parametrize("tests", ["tests/h2", pytest.param("tests/conformance", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tests", ["tests/h2", "tests/conformance"])
 def test_nothing_goes_outside(tests: str) -> None:
     """All tests of the compiled listener, and what every client may rely on, asked of it."""
     done = run(
