@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
+from serving.inference import Keeping
 from serving.repository.versions import load_version
 from tests.conftest import MODEL_REPO
 from tests.h2 import kinds
@@ -207,3 +208,12 @@ def test_a_gateway_of_few_rows_answers_no_more(tmp_path: Any) -> None:
         for form in PATHS:
             assert check(few, asked, form, Question("grade", columns).rows(0, 10), "compiled")[0] == "OK"
             assert check(few, asked, form, Question("grade", columns), "python")[0] == "INVALID_ARGUMENT"
+
+
+def test_auto_keeps_nothing_of_a_forest_however_slow_it_was_when_it_was_loaded(at: Inside) -> None:
+    """Loops would leave it to Python otherwise."""
+    (served,) = at.gateway.repository.models["performance_model"].served.values()
+    slow = replace(served, cost=(1.0, 1.0))
+    settings = at.gateway.settings
+    kept = [Keeping().cache(slow, replace(settings, listener=name)) for name in ("h2", "grpc_aio")]
+    assert [cache is None for cache in kept] == [True, False]
