@@ -176,11 +176,9 @@ class Keeping:
     def cache(self, served: ServedModel, settings: Settings) -> PredictionCache | None:
         """The cache of one version; None where its predictions are not kept."""
         policy = Policy(*settings.chosen("cache", served.name))
-        here = isinstance(served.backend, InProcess)
-        compiled = (
-            settings.listener == "h2" and served.backend.name == "forest"
-        )  # loops answer it sooner than Python finds it
-        cheap = here and (compiled or served.cost[1] < CHEAP_ROW_SECONDS)
+        # compiled loops answer a forest's row sooner than Python finds it
+        compiled = settings.listener == "h2" and served.backend.name == "forest"
+        cheap = compiled or (served.cost[1] < CHEAP_ROW_SECONDS and isinstance(served.backend, InProcess))
         if policy is Policy.OFF or (policy is Policy.AUTO and cheap):
             return None
         redis = None if policy is Policy.LOCAL else self.redis
