@@ -16,17 +16,26 @@ from tests.integration.commands import epm
 
 pytestmark = pytest.mark.integration
 
-ROWS = 6000
+ROWS, MANY_ROWS = 6000, 40_000
+"""Many take long enough (more than a hundred parts) to be killed in between on a busy machine, too."""
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("rows") / "rows.csv", ROWS)
+
+
+@pytest.fixture(scope="module")
+def many_rows(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("rows") / "rows.csv", MANY_ROWS)
+
+
+def write(path, count):
     """A file with good rows, bad ones, and quotes with line ends in them."""
-    path = tmp_path_factory.mktemp("rows") / "rows.csv"
     draw = random.Random(0)
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("employee,hours,overtime,department\n")
-        for number in range(ROWS):
+        for number in range(count):
             hours = "x" if draw.random() < 0.01 else round(draw.uniform(0, 168), 2)
             name = f'"E ""one\n"" {number}"' if draw.random() < 0.05 else f"E{number}"
             file.write(f"{name},{hours},{draw.choice(['', 3, 7.5])},{draw.choice(['sales', '研发', ''])}\n")
@@ -61,12 +70,12 @@ def killed(arguments, out, parts):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_killed_again_and_again_it_gives_the_bytes_of_an_uninterrupted_run(kind, rows, small_repository, tmp_path):
+def test_killed_again_and_again_it_gives_the_bytes_of_an_uninterrupted_run(kind, many_rows, small_repository, tmp_path):
     whole, out = tmp_path / f"whole.{kind}", tmp_path / f"out.{kind}"
-    done = epm(*command(rows, small_repository, whole))
+    done = epm(*command(many_rows, small_repository, whole))
     assert done.returncode == 0, done.stderr
-    kills = sum(killed(command(rows, small_repository, out), out, parts) for parts in (1, 6, 13, 17))
-    done = epm(*command(rows, small_repository, out, *([] if not out.exists() else ["--overwrite"])))
+    kills = sum(killed(command(many_rows, small_repository, out), out, parts) for parts in (1, 40, 80, 110))
+    done = epm(*command(many_rows, small_repository, out, *([] if not out.exists() else ["--overwrite"])))
     assert done.returncode == 0, done.stderr
     assert kills > 1
     assert "going on after" in done.stderr
@@ -82,9 +91,9 @@ def test_any_size_of_a_chunk_gives_the_same_answers(chunk_rows, rows, small_repo
     assert answers(tmp_path / "a.csv") == answers(tmp_path / "b.csv")
 
 
-def test_an_interrupted_run_goes_on_only_with_the_same_input_model_and_options(rows, small_repository, tmp_path):
+def test_an_interrupted_run_goes_on_only_with_the_same_input_model_and_options(many_rows, small_repository, tmp_path):
     copy, out = tmp_path / "rows.csv", tmp_path / "out.csv"
-    copy.write_bytes(rows.read_bytes())
+    copy.write_bytes(many_rows.read_bytes())
     assert killed(command(copy, small_repository, out), out, 3)
     done = epm(*command(copy, small_repository, out, "--id", ""))
     assert done.returncode == 1
@@ -142,16 +151,16 @@ def test_two_runs_do_not_write_one_output(rows, small_repository, tmp_path):
     assert "another process" in done.stderr
 
 
-def test_a_run_that_was_killed_between_merging_and_moving_only_moves(rows, small_repository, tmp_path):
+def test_a_run_that_was_killed_between_merging_and_moving_only_moves(many_rows, small_repository, tmp_path):
     out, whole = tmp_path / "out.csv", tmp_path / "whole.csv"
-    assert epm(*command(rows, small_repository, whole)).returncode == 0
-    assert killed(command(rows, small_repository, out), out, 3)
+    assert epm(*command(many_rows, small_repository, whole)).returncode == 0
+    assert killed(command(many_rows, small_repository, out), out, 3)
     state = tmp_path / "out.csv.partial" / "state.json"
     found = json.loads(state.read_bytes())
     state.write_text(json.dumps({**found, "merged": True}))
     os.rename(whole, state.with_name("answers"))
     os.rename(tmp_path / "whole.csv.rejected.csv", tmp_path / "out.csv.rejected.csv")
-    done = epm(*command(rows, small_repository, out))
+    done = epm(*command(many_rows, small_repository, out))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.csv.rejected.csv"]
 
