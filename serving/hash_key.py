@@ -42,6 +42,11 @@ class HashKey:
     def __repr__(self) -> str:
         return "HashKey(...)"
 
+    @property
+    def halves(self) -> tuple[np.uint64, np.uint64]:
+        """Both halves, for kernels."""
+        return self._k0, self._k1
+
     def hashes(self, texts: Sequence[bytes]) -> NDArray[np.uint64]:
         """SipHash-2-4-128 of n texts under this key: uint64[n, 2]."""
         from serving import hash_kernels

@@ -55,7 +55,7 @@ class Inference:
         self.cache = keeping.cache(served, settings)
         self._redis = self.cache is not None and self.cache.asks_redis
         self._others = None if self._redis else keeping.redis
-        self._row_keys = keeping.row_keys(served)
+        self.row_keys = keeping.row_keys(served)
         self.name, self.version = served.name, served.version
         self._cost = served.cost
         self._batch_rows = settings.batch_rows
@@ -130,7 +130,7 @@ class Inference:
         if self.cache is not None:
             await self.cache.drop(tensors)
         if self._others is not None:
-            await self._others.drop(self._row_keys(tensors))
+            await self._others.drop(self.row_keys(tensors))
 
     async def _compute(self, priority: Priority, watch: Stopwatch, tensors: Tensors, deadline: float | None) -> Tensors:
         """At once where that is quick, else in shared batches or alone; many rows in pieces that a server takes."""

@@ -135,7 +135,7 @@ class Pipeline:
         inferences: Inferences | None = None,
     ) -> None:
         self.repository = repository
-        self._store = store
+        self.store = store
         self._states = states or (lambda served, counts, rows, low: None)
         self.rows_in_flight = 0
         self.starting = False
@@ -174,9 +174,9 @@ class Pipeline:
             prepare = partial(self._prepare, served, inputs, deadline)
             return await self._answer(served, rows, prepare, deadline, priority, watch)
         watch.rows = rows = self._check_entities(served, inputs, entities)
-        assert self._store is not None  # noqa: S101 (checked with the entities)
+        assert self.store is not None  # noqa: S101 (checked with the entities)
         with self.admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
-            fetched = await self._store.fetch(entities.entity_type, entities.ids, deadline)
+            fetched = await self.store.fetch(entities.entity_type, entities.ids, deadline)
         watch.lap(STORE)
         prepare = partial(self._prepare_stored, served, inputs, deadline, fetched, entities.present_month)
         return await self._answer(served, rows, prepare, deadline, priority, watch)
@@ -192,8 +192,8 @@ class Pipeline:
         if everything:
             return self.inferences.forget_everything
         kept = []
-        if self._store is not None:
-            fetched = await self._store.fetch(entity_type, [entity], deadline)
+        if self.store is not None:
+            fetched = await self.store.fetch(entity_type, [entity], deadline)
             if fetched.state[0] == UNAVAILABLE:
                 raise NotReady("the online store does not answer: try again")
             for served in self.served():
@@ -325,7 +325,7 @@ class Pipeline:
             raise InvalidInput.cell("entities.ids", f"{len(entities.ids)} ids", f"1 to {self.max_rows} in one call")
         if served.takes_ready(inputs):
             raise InvalidInput.cell(next(iter(inputs)), f"a ready tensor beside {called}", "raw columns, or nothing")
-        if self._store is None:
+        if self.store is None:
             message = f"{called}: this gateway has no online store (EPM_REDIS_URL): send columns"
             raise PreconditionFailed(message, field=called)
         return len(entities.ids)

@@ -3,18 +3,21 @@
 slots: int64[s, 4 + V], s a multiple of WAYS; a row is (key, key, milliseconds at which it expires, the turn in which it
        was last used) and the bytes of its value, all zero where it is free. The second half of a key says in which set
        it is, the first half which slot is the first choice.
-clock: int64[8]: turns, entries, hits, misses, evictions.
+clock: int64[8]: turns, entries, hits, misses, evictions; the sequence lock of all this (`shared_kernels`): one thread
+       changes it at a time, others may `take` values meanwhile.
 """
 
 import numpy as np
 
 from serving.features.memory_kernels import prefetch
 from serving.hash_kernels import siphash64, siphash128
-from serving.jit import kernel
+from serving.jit import bare, kernel
+from serving.shared_kernels import begin_change, end_change
 
 WAYS = 8
 HEADER = 4
-TURNS, ENTRIES, HITS, MISSES, EVICTIONS = range(5)
+TURNS, ENTRIES, HITS, MISSES, EVICTIONS, LOCK = range(6)
+CLOCK = 8
 EXPIRES, USED = 2, 3
 _HALF = np.uint64(32)
 
@@ -47,9 +50,21 @@ def row_keys(first, second, k0, k1, keys):
 
 
 @kernel
+def _lock(clock):
+    """The address of the sequence lock."""
+    return clock.ctypes.data + 8 * LOCK
+
+
+@kernel
 def _home(slots, low, high):
     """The slot in which a key is looked for first."""
-    sets = np.uint64(slots.shape[0] // WAYS)
+    return home_among(slots.shape[0], low, high)
+
+
+@bare
+def home_among(slots, low, high):
+    """As `_home`, among so many slots."""
+    sets = np.uint64(slots // WAYS)
     return np.int64(((np.uint64(high) >> _HALF) * sets) >> _HALF) * WAYS + (low & (WAYS - 1))
 
 
@@ -84,7 +99,9 @@ def look_up(slots, clock, keys, now, found, places):
     for r in range(n):
         i = _find(slots, keys[r, 0], keys[r, 1])
         if i >= 0 and slots[i, EXPIRES] <= now:
+            begin_change(_lock(clock))
             _release(slots, clock, i)
+            end_change(_lock(clock))
             i = -1
         places[0, r] = -1
         if i >= 0:
@@ -155,6 +172,7 @@ def put(slots, clock, keys, given, expires, now):
     """
     width, stride = given.shape[1], slots.shape[1]
     kept, source = slots.reshape(-1).view(np.uint8), given.reshape(-1)
+    begin_change(_lock(clock))
     clock[TURNS] += 1
     for r in range(keys.shape[0]):
         until = np.int64(expires[r] * 1000)
@@ -173,6 +191,7 @@ def put(slots, clock, keys, given, expires, now):
         slots[i, EXPIRES] = until
         slots[i, USED] = clock[TURNS]
         _copy(kept, (i * stride + HEADER) * 8, source, r * width, width)
+    end_change(_lock(clock))
 
 
 @kernel
@@ -191,10 +210,43 @@ def _room(slots, home, now):
 @kernel
 def drop(slots, clock, keys):
     """Forget n keys, int64[n, 2]; those that are not there are nothing special."""
+    begin_change(_lock(clock))
     for r in range(keys.shape[0]):
         i = _find(slots, keys[r, 0], keys[r, 1])
         if i >= 0:
             _release(slots, clock, i)
+    end_change(_lock(clock))
+
+
+@kernel
+def begin(clock):
+    """All slots are being changed from now on."""
+    begin_change(_lock(clock))
+
+
+@kernel
+def end(clock):
+    """They are whole again."""
+    end_change(_lock(clock))
+
+
+@bare
+def take(slots, turns, low, high, now, out, at, width):
+    """Copy the value of a key to out[at : at + width], in any thread; whether there is one that has not expired.
+
+    slots: as above; turns: how many there were; now: milliseconds; out: int32[:], width: in words of four bytes.
+    Nothing is true of the outcome before the sequence lock has been looked at again. What is taken counts as used.
+    """
+    home = home_among(slots.shape[0], low, high)
+    for way in range(WAYS):
+        i = home ^ way
+        if slots[i, 0] == low and slots[i, 1] == high and slots[i, EXPIRES] > now:
+            value = slots[i, HEADER:].view(np.int32)
+            for word in range(width):
+                out[at + word] = value[word]
+            slots[i, USED] = turns  # of another value by now, perhaps: it is spared a little longer
+            return True
+    return False
 
 
 @kernel

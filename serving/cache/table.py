@@ -1,6 +1,8 @@
 """The in-process table of predictions: bounded memory, no Python object an entry."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from mmap import MADV_DONTNEED, MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from threading import Lock
 
 import numpy as np
@@ -15,6 +17,8 @@ _ENTRIES, _HITS, _MISSES, _EVICTIONS = range(1, 5)
 _HEADER = 32
 """Bytes of a slot besides its value: key, end of its life, when it was last used."""
 _MOST_SETS = 1 << 32
+_HUGE = 1 << 22
+"""Bytes from which on memory comes in huge pages, as NumPy's does."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,6 +56,8 @@ class Found:
 class Table:
     """Values of `value_bytes` by 128-bit key, in at most `bytes_at_most` bytes. For any number of threads.
 
+    Others may `cache_kernels.take` values from its `arrays`; they wait for nobody.
+
     A key has its place in one of the sets of 8 slots. What has expired makes room first, then what was used least
     lately in its set. Times are seconds above 0, to the millisecond, on the same clock in all calls. Memory that was
     never written to is not resident.
@@ -64,9 +70,16 @@ class Table:
             raise ValueError(f"{bytes_at_most} bytes, expected at least {self.bytes_for(1, value_bytes)}")
         self.slots = sets * _WAYS
         self.value_bytes = value_bytes
-        self._slots = self._free()
+        size = self.slots * _slot_bytes(value_bytes)
+        self._memory = mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+        if size >= _HUGE:
+            with suppress(OSError):  # a kernel without them
+                self._memory.madvise(MADV_HUGEPAGE)
+        self._slots = np.frombuffer(self._memory, np.int64).reshape(self.slots, -1)
         self._clock = np.zeros(_CLOCK, np.int64)
         self._lock = Lock()
+        self.taken = 0
+        """Rows that others found with `cache_kernels.take`, as far as they have said so."""
         self.generation = 0
         """Another one after anything was dropped: what is being computed then may be what should be forgotten."""
 
@@ -88,7 +101,12 @@ class Table:
     @property
     def hits(self) -> int:
         """Rows found."""
-        return int(self._clock[_HITS])
+        return int(self._clock[_HITS]) + self.taken
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Slots and clock, as `cache_kernels` has them. They stay the same arrays."""
+        return self._slots, self._clock
 
     @property
     def misses(self) -> int:
@@ -159,14 +177,14 @@ class Table:
 
     def clear(self) -> None:
         """Forget everything, and give the memory back; what is being computed now is not kept."""
+        from serving.cache import cache_kernels
+
         with self._lock:
             self.generation += 1
+            cache_kernels.begin(self._clock)
             self._clock[_ENTRIES] = 0
-            self._slots = self._slots[:0].copy()  # before there is another one: memory is bounded
-            self._slots = self._free()
-
-    def _free(self) -> NDArray[np.int64]:
-        return np.zeros((self.slots, _slot_bytes(self.value_bytes) // 8), np.int64)
+            self._memory.madvise(MADV_DONTNEED)  # of memory that is only ours: zeros from now on
+            cache_kernels.end(self._clock)
 
 
 def _slot_bytes(value_bytes: int) -> int:

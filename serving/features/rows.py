@@ -89,8 +89,8 @@ class RowSchema:
         self.facts[4] = weights / weights.sum()
         ages = [np.inf if raw.max_age_days is None else raw.max_age_days for raw in self.inputs]
         self.min_coverage = float(contract.min_coverage)
-        self._max_age = np.array(ages) * 86_400_000
-        self._stale_is_error = np.array([raw.stale == "error" for raw in self.inputs])
+        self.max_age = np.array(ages) * 86_400_000
+        self.stale_is_error = np.array([raw.stale == "error" for raw in self.inputs])
 
     def takes(self, name: str) -> bool:
         """Whether a caller may send something of this name."""
@@ -172,9 +172,9 @@ class RowSchema:
         """Mark facts that are too old. as_of: int64[n, inputs], milliseconds, -1 for none; now: milliseconds."""
         from serving.features import row_kernels
 
-        oldest = np.maximum(now - self._max_age, -1).astype(np.int64)
+        oldest = np.maximum(now - self.max_age, -1).astype(np.int64)
         wrong_rows, stale = row_kernels.mark_stale(
-            as_of, oldest, self._stale_is_error, inspection.marks, inspection.wrong, inspection.where
+            as_of, oldest, self.stale_is_error, inspection.marks, inspection.wrong, inspection.where
         )
         inspection.wrong_rows += wrong_rows
         inspection.marked += stale

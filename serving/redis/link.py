@@ -83,6 +83,9 @@ class Link:
     def connected(self) -> None:
         """Redis is there, for the first time or again; `age_seconds` still says how long it was away."""
 
+    def lost(self) -> None:
+        """Redis is away."""
+
     def pushed(self, message: list[Any]) -> None:
         """A push message came, in the order of answers."""
 
@@ -210,6 +213,7 @@ class Link:
         self._heard = self._connection.heard
         self._connection = None
         self.epoch += 1
+        self.lost()
         self._nudge.set()
         if reason != _CLOSED:
             self._log.warning("%s is away: %s", self.called, reason)

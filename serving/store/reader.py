@@ -68,6 +68,11 @@ class RecordReader:
         self._shape = (len(histories), contract.months)
         self._n_inputs = len(contract.inputs)
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Names, inputs, histories and categories, as `reader_kernels.read_records` takes them."""
+        return self._names, self._inputs, self._histories, self._categories
+
     def read(
         self, fetched: Fetched, replaced: NDArray[np.bool_] | None = None, present_month: int | None = None
     ) -> FactRows:

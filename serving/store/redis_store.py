@@ -81,10 +81,12 @@ class OnlineStore:
         most_stale_seconds: float = 86_400.0,
     ) -> None:
         """Raises SettingsError for a URL that cannot be understood."""
-        self._hash_key = hash_key
+        self.hash_key = hash_key
         self.most_stale_seconds = most_stale_seconds
         self.replica = Replica(replica_bytes)
-        self.link = StoreLink(url, hash_key, timeout_seconds, self._connected, self._changed, self.replica.clear)
+        self.link = StoreLink(
+            url, hash_key, timeout_seconds, self._connected, self._lost, self._changed, self.replica.clear
+        )
         self._verifying: asyncio.Task[None] | None = None
         self._writers = asyncio.Semaphore(_WRITERS)
         self.rows = dict.fromkeys(("replica", "stale", "redis", "not_found", "unavailable", "corrupt"), 0)
@@ -108,7 +110,7 @@ class OnlineStore:
 
         deadline: a value of time.monotonic(); what has not come by then, or within the timeout, is UNAVAILABLE.
         """
-        keys = self._hash_key.keys(entity_type, ids)
+        keys = self.hash_key.keys(entity_type, ids)
         self._forget_what_is_too_old()
         kept = self.replica.collect(keys, self.link.epoch, unverified=not self.link.up)
         if kept.missing and self.link.up:
@@ -182,7 +184,7 @@ class OnlineStore:
             by_type.setdefault(event.entity_type, {}).setdefault(event.entity, []).append(event)
         writes = []
         for entity_type, entities in by_type.items():
-            keys, changes = self._hash_key.keys(entity_type, list(entities)), list(entities.values())
+            keys, changes = self.hash_key.keys(entity_type, list(entities)), list(entities.values())
             for at in range(0, len(changes), MOST_WRITTEN):
                 part = slice(at, at + MOST_WRITTEN)
                 writes.append(self._write(keys[part], changes[part], deadline))
@@ -235,7 +237,7 @@ class OnlineStore:
 
     async def get(self, entity_type: str, entity: str, deadline: float | None) -> StoredFacts | None:
         """Everything that Redis has of an entity, None when nothing. Raises NotReady, PreconditionFailed."""
-        (name,) = HashKey.names(self._hash_key.keys(entity_type, [entity]))
+        (name,) = HashKey.names(self.hash_key.keys(entity_type, [entity]))
         record = await self.link.call(("GET", name), deadline)
         if record is None:
             return None
@@ -250,7 +252,7 @@ class OnlineStore:
 
         Its record in the replica is gone in any case; Redis tells the other gateways to forget theirs.
         """
-        keys = self._hash_key.keys(entity_type, [entity])
+        keys = self.hash_key.keys(entity_type, [entity])
         self.replica.drop(keys)
         return bool(await self.link.call(("DEL", *HashKey.names(keys)), deadline, partial(self._drop, keys)))
 
@@ -262,9 +264,14 @@ class OnlineStore:
     def _connected(self) -> None:
         """Look again at what is kept from before: changes and erasures in the meantime were not heard of."""
         self._forget_what_is_too_old()
+        self.replica.open_in(self.link.epoch)
         if self._verifying is not None:
             self._verifying.cancel()
         self._verifying = asyncio.create_task(self._verify())
+
+    def _lost(self) -> None:
+        """What is kept may have changed unseen: only `fetch` knows how to answer with it."""
+        self.replica.open_in(0)
 
     async def _verify(self) -> None:
         """Ask for the revisions of records kept from before, until none is left. What is not the same is forgotten."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _SLOT = 32
 """Bytes of a slot of the table."""
 _LARGEST_SHARE = 4
+_CLOCK, _EPOCH = 8, 6
 _VERIFIED_AT_ONCE = 256
 _SLOTS_AT_ONCE = 1 << 16
 
@@ -34,7 +35,7 @@ class Replica:
     At most an eighth of the bytes is a table of 32 bytes a slot, three quarters of which are used at most; the rest is
     a ring of records, 24 bytes of header each. A record that would take more than a quarter of the ring is not kept.
     Every record is kept with the epoch in which it was last known to be right. Whatever is dropped is overwritten with
-    zeros at once. One thread at a time.
+    zeros at once. One thread at a time; others may `replica_kernels.take` records from `arrays` in the epoch `open_in`.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -42,7 +43,7 @@ class Replica:
         words = (most_bytes - slots * _SLOT) // 8
         self._slots = np.zeros((slots, 4), np.int64)
         self._ring = np.zeros(words, np.int64)
-        self._clock = np.zeros(5, np.int64)
+        self._clock = np.zeros(_CLOCK, np.int64)
         self._most = slots * 3 // 4
         self._largest = words * 8 // _LARGEST_SHARE
         self.clear()
@@ -66,6 +67,15 @@ class Replica:
     def evictions(self) -> int:
         """Records that made room for others."""
         return int(self._clock[3])
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Slots, ring and clock, as `replica_kernels` has them. They stay the same arrays."""
+        return self._slots, self._ring, self._clock
+
+    def open_in(self, epoch: int) -> None:
+        """Other threads may take what was last right in this epoch; 0: nothing."""
+        self._clock[_EPOCH] = epoch
 
     def collect(self, keys: NDArray[np.uint64], epoch: int, unverified: bool) -> Collected:
         """What is kept of `keys`, uint64[n, 2], copied. unverified: also what was last right in another epoch."""

@@ -4,14 +4,18 @@ slots: int64[s, 4], s a power of two; a row is (key, key, first word of the bloc
        about: length of the record in bytes, a bit "was used" (32), and the epoch in which it was last right (33-62).
 ring:  int64[w], blocks without gaps. The first word of a block is its size in words * 2, + 1 where a record stands in
        it: then two words of key and the bytes of the record follow, else zeros (and sizes of former empty blocks).
-clock: int64[5]: where the next record is tried, records, their words, evictions, the end of all words ever written.
+clock: int64[8]: where the next record is tried, records, their words, evictions, the end of all words ever written;
+       the sequence lock of all this (`shared_kernels`): one thread changes it, others may `take` records meanwhile; the
+       epoch in which they may, 0 for none.
 """
 
 import numpy as np
 
-from serving.jit import kernel
+from serving.jit import bare, kernel
+from serving.shared_kernels import begin_change, end_change, replace
 
-HAND, RECORDS, WORDS, EVICTIONS, WRITTEN = range(5)
+HAND, RECORDS, WORDS, EVICTIONS, WRITTEN, LOCK, EPOCH = range(7)
+CLOCK = 8
 _LENGTH = (1 << 32) - 1
 _USED = 1 << 32
 _EPOCH = 33
@@ -25,6 +29,12 @@ def _copy(target, to, source, start, count):
     """Copy `count` elements; indexes without a sign leave the compiler no doubt that this is one move of memory."""
     for i in range(count):
         target[np.uint64(to + i)] = source[np.uint64(start + i)]
+
+
+@kernel
+def _lock(clock):
+    """The address of the sequence lock."""
+    return clock.ctypes.data + 8 * LOCK
 
 
 @kernel
@@ -97,6 +107,7 @@ def insert(slots, ring, clock, keys, buffer, starts, ends, epoch, most, largest)
 
     keys: int64[n, 2]; record i is buffer[starts[i]:ends[i]]; most: records in the table at any time.
     """
+    begin_change(_lock(clock))
     memory = ring.view(np.uint8)
     for r in range(keys.shape[0]):
         low, high, length = keys[r, 0], keys[r, 1], ends[r] - starts[r]
@@ -131,15 +142,18 @@ def insert(slots, ring, clock, keys, buffer, starts, ends, epoch, most, largest)
         slots[i, 3] = length | (epoch << _EPOCH)
         clock[RECORDS] += 1
         clock[WORDS] += size
+    end_change(_lock(clock))
 
 
 @kernel
 def drop(slots, ring, clock, keys):
     """Forget n keys, int64[n, 2]; those that are not there are nothing special."""
+    begin_change(_lock(clock))
     for r in range(keys.shape[0]):
         i = _find(slots, keys[r, 0], keys[r, 1])
         if i >= 0:
             _release(slots, ring, clock, i)
+    end_change(_lock(clock))
 
 
 @kernel
@@ -170,6 +184,7 @@ def verify(slots, ring, clock, keys, revisions, epoch):
 
     keys: int64[n, 2]; revisions: int64[n].
     """
+    begin_change(_lock(clock))
     for r in range(keys.shape[0]):
         i = _find(slots, keys[r, 0], keys[r, 1])
         if i >= 0 and slots[i, 3] >> _EPOCH != epoch:
@@ -177,15 +192,50 @@ def verify(slots, ring, clock, keys, revisions, epoch):
                 slots[i, 3] = (slots[i, 3] & (_LENGTH | _USED)) | (epoch << _EPOCH)
             else:
                 _release(slots, ring, clock, i)
+    end_change(_lock(clock))
 
 
 @kernel
 def clear(slots, ring, clock):
     """Forget everything: zeros wherever something was ever written."""
+    begin_change(_lock(clock))
     slots[:] = 0
     ring[: clock[WRITTEN]] = 0
     ring[0] = ring.shape[0] << 1
     clock[HAND] = clock[RECORDS] = clock[WORDS] = clock[WRITTEN] = 0
+    end_change(_lock(clock))
+
+
+@bare
+def take(slots, base, ring, epoch, low, high, out, at):
+    """Copy the record of a key to out[at:], in any thread; its length in bytes.
+
+    -1 where it is not kept, was not last right in this epoch, or does not fit. base: address of slots; out: int64[:].
+    Nothing is true of the outcome before the sequence lock has been looked at again. What is taken counts as used.
+    """
+    mask = slots.shape[0] - 1
+    i = low & mask
+    for _ in range(slots.shape[0]):
+        about = slots[i, 3]
+        if about == 0:
+            return -1
+        if slots[i, 0] == low and slots[i, 1] == high:
+            length, first = about & _LENGTH, slots[i, 2] + _HEADER
+            size = (length + 7) >> 3
+            if about >> _EPOCH != epoch or first < _HEADER or first + size > ring.shape[0] or at + size > out.shape[0]:
+                return -1
+            _copy_words(out, at, ring, first, size)
+            if about & _USED == 0:  # as long as it is the same: whoever changes it meanwhile knows better
+                replace(base + 8 * (4 * i + 3), about, about | _USED)
+            return length
+        i = (i + 1) & mask
+    return -1
+
+
+@bare
+def _copy_words(target, to, source, start, count):
+    for i in range(count):
+        target[to + i] = source[start + i]
 
 
 @kernel

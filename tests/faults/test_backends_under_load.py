@@ -21,7 +21,7 @@ from tests.support.load import OK, Call, Caller, Connection, Load, Rows, failed,
 from tests.support.metrics import sample, until
 from tests.support.triton import TritonServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 BACKED, ALONE = "attrition_model", "performance_model"
 """The first has onnxruntime behind Triton, the second has nothing."""

@@ -16,7 +16,7 @@ from tests.support.predictions import TIMEOUT, Model, check, gateways, known, ro
 from tests.support.redis import RedisServer
 from tests.support.stores import eventually
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 SLACK = 2.0
 """Seconds that a call may take beyond the timeout, on a busy machine."""

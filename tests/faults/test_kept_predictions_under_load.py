@@ -13,7 +13,7 @@ from tests.support.load import Caller, Load, Rows, failed, wrong
 from tests.support.metrics import sample, until
 from tests.support.redis import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 MODEL, PEOPLE = "performance_model", 5000
 TABLE_BYTES = 1 << 16

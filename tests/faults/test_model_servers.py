@@ -20,7 +20,7 @@ from tests.support.fake_model_servers import PROOF_ROWS, Answers, FakeTriton
 from tests.support.models import contract
 from tests.support.remote import TIMEOUT, all_closed, asking, eventually, is_right, outcome, rows
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 SLACK = 2.0
 """Seconds that a call may take beyond its limit, on a busy machine."""

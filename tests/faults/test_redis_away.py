@@ -16,7 +16,7 @@ from serving.store.redis_store import OnlineStore
 from tests.support.redis import RedisServer
 from tests.support.stores import KEY, KIND, TIMEOUT, event, eventually, online, sequence_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 SLACK = 2.0
 """Seconds that a call may take beyond the timeout, on a busy machine."""

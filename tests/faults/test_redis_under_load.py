@@ -22,7 +22,7 @@ from tests.support.gateways import Running, gateway
 from tests.support.metrics import sample, until
 from tests.support.redis import RedisServer
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 TOKEN = "a-token-for-tests-only"  # noqa: S105
 TIMEOUT = 0.25

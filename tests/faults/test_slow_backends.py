@@ -15,7 +15,7 @@ from tests.support.load import OK, Call, Caller, Load, Rows, failed, wrong
 from tests.support.metrics import sample, until
 from tests.support.triton import TritonServer, slowed
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 MODEL = "performance_model"
 SECONDS = 0.05

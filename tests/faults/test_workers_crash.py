@@ -16,7 +16,7 @@ from tests.support.models import write_version
 from tests.support.rolling import SteadyLoad
 from tests.support.workers import PATIENCE, process_of
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 CONFIG = Path(__file__).resolve().parents[2] / "docs" / "service-config.json"
 OPTIONS = [

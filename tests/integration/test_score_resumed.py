@@ -74,7 +74,7 @@ def test_killed_again_and_again_it_gives_the_bytes_of_an_uninterrupted_run(kind,
     whole, out = tmp_path / f"whole.{kind}", tmp_path / f"out.{kind}"
     done = epm(*command(many_rows, small_repository, whole))
     assert done.returncode == 0, done.stderr
-    kills = sum(killed(command(many_rows, small_repository, out), out, parts) for parts in (1, 40, 80, 110))
+    kills = sum(killed(command(many_rows, small_repository, out), out, parts) for parts in (1, 50, 100))
     done = epm(*command(many_rows, small_repository, out, *([] if not out.exists() else ["--overwrite"])))
     assert done.returncode == 0, done.stderr
     assert kills > 1

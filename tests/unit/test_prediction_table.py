@@ -1,6 +1,7 @@
 """The table of predictions: bounded, never a wrong value, and what makes room is the right one."""
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving import shared_kernels
+from serving.cache import cache_kernels
 from serving.cache.table import Table
 
 pytestmark = pytest.mark.unit
@@ -234,3 +237,64 @@ def test_many_threads_at_once() -> None:
         thread.join()
     assert wrong == []
     assert table.entries <= table.slots
+
+
+def take(table: Table, key: np.ndarray, now: float, out: np.ndarray, at: int = 0) -> bool | None:
+    """As another thread finds a value; None where it cannot tell."""
+    slots, clock = table.arrays
+    lock = clock.ctypes.data + 8 * cache_kernels.LOCK
+    seen = shared_kernels.begin_read(lock)
+    low, high = key.view(np.int64).tolist()
+    there = cache_kernels.take(slots, 7, low, high, int(now * 1000), out, at, table.value_bytes // 4)
+    return bool(there) if shared_kernels.is_unchanged(lock, seen) else None
+
+
+def test_others_find_the_same_without_the_lock() -> None:
+    table, out = Table(Table.bytes_for(8, WIDTH), WIDTH), np.full(5, 9, np.int32)
+    put(table, [1, 2], until=5.0, version=3)
+    (key,) = keys_of(key_of(0, 2))
+    assert take(table, key, 4.999, out, 1) is True
+    assert out[1:4].tobytes() == value_of(2, 3).tobytes()
+    assert out[[0, 4]].tolist() == [9, 9]
+    assert take(table, key, 5.0, out) is False
+    assert take(table, keys_of(key_of(0, 3))[0], 1.0, out) is False
+    table.taken += 1
+    assert table.hits == 1
+    table.drop(keys_of(key_of(0, 2)))
+    assert take(table, key, 1.0, out) is False
+
+
+def test_what_others_take_is_one_value_and_not_half_of_another() -> None:
+    width, count = 40_000, 8
+    table, out = Table(Table.bytes_for(8, width), width), np.empty(width // 4, np.int32)
+    keys = keys_of(*(key_of(0, number) for number in range(count)))
+    stop = threading.Event()
+
+    def change() -> None:
+        version = 0
+        while not stop.is_set():
+            version += 1
+            values = np.repeat(np.arange(count) * 1_000_000 + version % 1000, width // 4).astype(np.int32)
+            table.put(keys, values.view(np.uint8).reshape(count, width), np.full(count, 1e6), 1.0)
+            table.drop(keys[version % count][None])
+            if version % 50 == 0:
+                table.clear()
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    taken = refused = number = 0
+    until = time.monotonic() + 60
+    try:
+        while (taken < 300 or refused < 3) and time.monotonic() < until:
+            number = (number + 1) % count
+            there = take(table, keys[number], 1.0, out)
+            refused += there is None
+            if there:
+                assert out[0] // 1_000_000 == number
+                assert (out == out[0]).all()
+                taken += 1
+    finally:
+        stop.set()
+        writer.join()
+    assert taken >= 300
+    assert refused >= 3

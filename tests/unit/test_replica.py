@@ -1,10 +1,15 @@
 """The replica against a dictionary: it may have forgotten, it never answers wrongly, and it leaves no trace."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serving import shared_kernels
+from serving.store import replica_kernels
 from serving.store.fetched import FOUND, NOT_FOUND
 from serving.store.replica import Replica
 
@@ -198,3 +203,73 @@ def test_a_full_replica_stays_within_its_bytes_and_uses_most_of_them(most_bytes:
         replica.insert(keys, random.integers(1, 256, ends[-1], np.uint8), starts, ends, 1)
     assert replica.bytes_at_most <= most_bytes
     assert 0.8 * most_bytes < replica.bytes_used <= most_bytes
+
+
+def test_what_another_thread_takes_is_whole_or_is_not_taken() -> None:
+    """Long records under few keys, replaced all the time: a copy would often be of two of them."""
+    replica = Replica(1 << 21)
+    length, count = 100_000, 6
+    slots, ring, clock = replica.arrays
+    lock = clock.ctypes.data + 8 * replica_kernels.LOCK
+    stop = threading.Event()
+
+    def change() -> None:
+        version = 0
+        while not stop.is_set():
+            version += 1
+            insert(replica, {number: record_of(number, version + number, length) for number in range(count)})
+            replica.drop(np.array([key_of(version % count)], np.uint64))
+            if version % 50 == 0:
+                replica.clear()
+
+    writer = threading.Thread(target=change)
+    writer.start()
+    out = np.empty(length // 8, np.int64)
+    taken = refused = 0
+    keys = [key_of(number).view(np.int64).tolist() for number in range(count)]
+    until = time.monotonic() + 60
+    try:
+        while (taken < 300 or refused < 3) and time.monotonic() < until:
+            number = (taken + refused) % count
+            seen = shared_kernels.begin_read(lock)
+            got = replica_kernels.take(slots, slots.ctypes.data, ring, 1, *keys[number], out, 0)
+            if not shared_kernels.is_unchanged(lock, seen):
+                refused += 1
+            elif got >= 0:
+                record = out.view(np.uint8)[:got].tobytes()
+                assert (record == record_of(number, record[3] - 1, length), record[0]) == (True, number + 1)
+                taken += 1
+    finally:
+        stop.set()
+        writer.join()
+    assert taken >= 300
+    assert refused >= 3
+
+
+def test_what_was_taken_counts_as_used() -> None:
+    """The hand spares it once."""
+    replica = Replica(SMALL)
+    slots, ring, _ = replica.arrays
+    out = np.empty(128, np.int64)
+    for taken in (0, 1, 2):
+        replica.clear()
+        insert(replica, {number: record_of(number, 1, LARGEST) for number in range(3)})
+        key = key_of(taken).view(np.int64).tolist()
+        assert replica_kernels.take(slots, slots.ctypes.data, ring, 1, *key, out, 0) == LARGEST
+        for number in (10, 11):
+            insert(replica, {number: record_of(number, 1, LARGEST)})
+        assert collect(replica, [taken]) != [None]
+
+
+def test_nothing_of_another_epoch_or_without_room_is_taken() -> None:
+    replica = Replica(SMALL)
+    slots, ring, _ = replica.arrays
+    insert(replica, {1: record_of(1, 1, 100)}, epoch=4)
+    key, base = key_of(1).view(np.int64).tolist(), slots.ctypes.data
+    out = np.zeros(20, np.int64)
+    assert replica_kernels.take(slots, base, ring, 4, *key, out, 7) == 100
+    assert out.view(np.uint8)[56:156].tobytes() == record_of(1, 1, 100)
+    assert replica_kernels.take(slots, base, ring, 4, *key, out, 8) == -1
+    assert replica_kernels.take(slots, base, ring, 5, *key, out, 0) == -1
+    other = key_of(2).view(np.int64).tolist()
+    assert replica_kernels.take(slots, base, ring, 4, *other, out, 0) == -1

@@ -19,14 +19,21 @@ PROTOCOL_ERRORS, FLOODS, IDLE_CLOSED, SLOW_CLOSED, AGED = 12, 13, 14, 15, 16
 TURNS, DROPPED, NO_RING, FEATURED = 17, 18, 19, 20
 """Times that the loop woke up; answers of Python for calls that were gone; GONE and END that had to wait; messages that
 were answered here with what Python said of their rows."""
+STORED_ROWS = 21
+"""Rows by id that were answered here."""
 COUNTS = 32
 
 BOUNDS = np.array([0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0]) * 1e9
 STAGE_BOUNDS = np.append(np.array([0.00001, 0.000025, 0.00005, 0.0001]) * 1e9, BOUNDS)
 """Nanoseconds; as `telemetry.requests` has them, which a test compares."""
 QUEUE, DECODE, FEATURES, BACKEND, ENCODE = range(5)
-TIMED_STAGES = 5
-"""QUEUE: until the loop came to the call."""
+LAPS = 5
+"""QUEUE: until the loop came to the call. Stages from QUEUE to ENCODE end one after the other."""
+STORE, CACHE = 5, 6
+TIMED_STAGES = 7
+"""Two are parts of others, which are the shorter for it: STORE of DECODE, CACHE of BACKEND."""
+TIMES = 8
+"""Words of `times`: when a call began, when each of LAPS ended, how long STORE and CACHE took."""
 METHODS, SIZES = 4, 2
 """Methods: KServe, TF Serving, epm, epm's stream. Sizes: small, large."""
 WHOLE = 15 + 1
@@ -35,8 +42,8 @@ STAGE = 19 + 1
 AT_STAGES = METHODS * SIZES * WHOLE
 AT_ROWS = AT_STAGES + TIMED_STAGES * STAGE
 """Rows that raw inputs were given of, and how many of them had low coverage; calls, rows and nanoseconds of the
-forest; then int64[4, inputs], how often each input was in each state."""
-RAW_ROWS, LOW_ROWS, FOREST_CALLS, FOREST_ROWS, FOREST_TIME = 0, 1, 2, 3, 4
+forest; rows whose predictions were kept; then int64[4, inputs], how often each input was in each state."""
+RAW_ROWS, LOW_ROWS, FOREST_CALLS, FOREST_ROWS, FOREST_TIME, KEPT_ROWS = range(6)
 AT_STATES = AT_ROWS + 8
 SMALL_ROWS = 64
 
@@ -53,11 +60,15 @@ def observe(cells, start, bounds, time):
 
 @bare
 def answered(cells, method, rows, times):
-    """Count an answer. times: int64[TIMED_STAGES + 1], when it began and when each stage ended."""
+    """Count an answer. times: int64[TIMES]."""
     size = 0 if rows <= SMALL_ROWS else 1
-    observe(cells, (method * SIZES + size) * WHOLE, BOUNDS, times[TIMED_STAGES] - times[0])
+    observe(cells, (method * SIZES + size) * WHOLE, BOUNDS, times[LAPS] - times[0])
     for stage in range(TIMED_STAGES):
-        took = times[stage + 1] - times[stage]
+        took = times[stage + 1] - times[stage] if stage < LAPS else times[stage + 1]
+        if stage == DECODE:
+            took -= times[STORE + 1]
+        elif stage == BACKEND:
+            took -= times[CACHE + 1]
         if took > 0:
             observe(cells, AT_STAGES + stage * STAGE, STAGE_BOUNDS, took)
 
@@ -68,6 +79,12 @@ def computed(cells, rows, time):
     cells[AT_ROWS + FOREST_CALLS] += 1
     cells[AT_ROWS + FOREST_ROWS] += rows
     cells[AT_ROWS + FOREST_TIME] += time
+
+
+@bare
+def kept(cells, rows):
+    """Count rows whose predictions were kept."""
+    cells[AT_ROWS + KEPT_ROWS] += rows
 
 
 @bare

@@ -10,13 +10,13 @@ from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2.loop import Loop
 from serving.listeners.h2.table import Flat
-from serving.stages import BACKEND, DECODE, ENCODE, FEATURES, QUEUE
+from serving.stages import BACKEND, CACHE, DECODE, ENCODE, FEATURES, QUEUE, STORE
 from serving.telemetry.loops import LoopCounts
 from serving.telemetry.metrics import Metrics
 
 METHODS = (("kserve", "ModelInfer"), ("tf_serving", "Predict"), ("epm", "Predict"), ("epm", "StreamPredict"))
 SIZES = ("small", "large")
-STAGES = (QUEUE, DECODE, FEATURES, BACKEND, ENCODE)
+STAGES = (QUEUE, DECODE, FEATURES, BACKEND, ENCODE, STORE, CACHE)
 
 
 class Counted:
@@ -50,13 +50,15 @@ class Counted:
             *buckets, nanoseconds = cells.tolist()
             if any(buckets):
                 requests.add_stage(model, stage, buckets, nanoseconds / 1e9)
-        rows, low, forest_calls, forest_rows, forest_time = new[count.AT_ROWS : count.AT_ROWS + 5].tolist()
+        rows, low, forest_calls, forest_rows, forest_time, kept = new[count.AT_ROWS : count.AT_ROWS + 6].tolist()
         if rows:
             states = new[count.AT_STATES :].reshape(4, -1)
             self._metrics.inputs(served, states if states.any() else None, rows, low)
         if forest_calls:
             seconds = forest_time / 1e9
             self._metrics.backends.add(*model, "forest", forest_calls, forest_rows, seconds)
+        if kept and flat.kept is not None:
+            flat.kept.taken += kept
 
 
 def counts_of(loops: Sequence[Loop]) -> LoopCounts:

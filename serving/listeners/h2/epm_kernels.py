@@ -36,7 +36,7 @@ _MOST_MONTHS = 36
 
 @bare
 def read_epm(data, at, end, request, columns, wanted):
-    """data[at:end]: PredictRequest without entities -> request, columns. data: uint8[:]. wanted stays as it is."""
+    """data[at:end]: PredictRequest -> request, columns. data: uint8[:]. wanted stays as it is."""
     request[:] = 0
     seen = 0
     while at < end:
@@ -55,9 +55,12 @@ def read_epm(data, at, end, request, columns, wanted):
         elif field == 2:
             if not read_model(data, at, at + size, request):
                 return LEAVE
+        elif field == 4:
+            if request[to.COLUMNS] or not read_entities(data, at, at + size, request, columns[0]):
+                return LEAVE
         elif field == 3 or field == 5:
             n = request[to.COLUMNS]
-            if n == to.MOST_COLUMNS:
+            if n == to.MOST_COLUMNS or request[to.ENTITIES]:
                 return LEAVE
             column = columns[n]
             column[to.NAME_SIZE] = column[to.VALID_SIZE] = column[to.DIMENSIONS] = column[cells.ALLOWED] = 0
@@ -102,6 +105,36 @@ def read_model(data, at, end, request):
             request[to.CHOICE], request[to.LABEL], request[to.LABEL_SIZE] = to.BY_LABEL, at, size
         else:
             return False
+        at += size
+    return True
+
+
+@bare
+def read_entities(data, at, end, request, column):
+    """Entities of the present month: their ids become a column without a name."""
+    request[to.ENTITIES], request[to.COLUMNS] = 1, 1
+    column[to.NAME_SIZE] = column[to.VALID_SIZE] = 0
+    column[to.TYPE], column[to.FORM], column[to.FIELD], column[cells.ALLOWED] = to.TEXT, to.FIELDS, 2, 1 << 1 | 1 << 3
+    column[to.AT], column[to.SIZE], column[cells.SENT_AS] = at, end - at, cells.AS_COLUMN
+    column[to.DIMENSIONS], column[to.ROWS] = 1, cells.count_values(data, column)
+    if column[to.ROWS] < 1:
+        return False
+    while at < end:
+        tag, at = tag_at(data, at, end)
+        if at == BAD:
+            return False
+        if tag == (3 << 3 | VARINT):
+            month, at = varint(data, at, end)
+            if at == BAD or month:
+                return False
+            continue
+        if tag & 7 != BYTES:
+            return False
+        size, at = size_at(data, at, end)
+        if at == BAD:
+            return False
+        if tag >> 3 == 1:
+            request[to.KIND], request[to.KIND_SIZE] = at, size
         at += size
     return True
 

@@ -28,7 +28,7 @@ EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0o4000, 0o2000000
 MSG_NOSIGNAL = 0x4000
 IPPROTO_TCP, TCP_NODELAY = 6, 1
-_MONOTONIC = 1
+_REALTIME, _MONOTONIC = 0, 1
 SECOND = 1_000_000_000
 """Nanoseconds."""
 
@@ -45,3 +45,11 @@ def clock(place):
     _clock(_MONOTONIC, place)
     time = words(place, 2)
     return time[0] * SECOND + time[1]
+
+
+@general_inlined
+def milliseconds(place):
+    """Milliseconds since 1970, as `int(time.time() * 1000)` counts. place: as above."""
+    _clock(_REALTIME, place)
+    time = words(place, 2)
+    return time[0] * 1000 + time[1] // 1_000_000

@@ -93,10 +93,19 @@ def steps() -> dict[int, int]:
     library()
     from serving.listeners.h2 import loop_state_kernels as at
     from serving.listeners.h2.compute_kernels import compute, feature
+    from serving.listeners.h2.kept_kernels import kept
     from serving.listeners.h2.prepare_kernels import prepare
+    from serving.listeners.h2.stored_kernels import stored
     from serving.listeners.h2.write_kernels import write
 
-    found = {at.PREPARE: prepare, at.FEATURE: feature, at.COMPUTE: compute, at.WRITE: write}
+    found = {
+        at.PREPARE: prepare,
+        at.STORED: stored,
+        at.FEATURE: feature,
+        at.KEPT: kept,
+        at.COMPUTE: compute,
+        at.WRITE: write,
+    }
     return {word: _address(made) for word, made in found.items()}
 
 

@@ -21,10 +21,12 @@ from serving.listeners.h2.loop import Loop, MethodOf
 from serving.listeners.h2.methods import CODECS, kind
 from serving.listeners.h2.models import Models
 from serving.listeners.h2.rings import Record
+from serving.listeners.h2.stored import Stored
 from serving.listeners.handlers import SHUTTING_DOWN, Handlers, cut_off
-from serving.pipeline import Pipeline
+from serving.pipeline import Pipeline, Store
 from serving.protocols.method import Service
 from serving.settings import Settings
+from serving.store.redis_store import OnlineStore
 from serving.telemetry.metrics import Metrics
 
 log = logging.getLogger("epm.grpc")
@@ -49,6 +51,7 @@ class H2Listener:
         self._counted = Counted(metrics)
         self._models = Models(pipeline, settings.loop_threads, self._counted)
         self._featured = Featured(pipeline, self._models.of, settings.batch_rows)
+        self._stored = None if pipeline.store is None else _stored(pipeline.store)
         self._loops: list[Loop] = []
         self._handed: list[HandedCalls] = []
         self._to_wake: set[int] = set()
@@ -74,7 +77,9 @@ class H2Listener:
         await asyncio.to_thread(library.compile_loop)
         sockets = _listen(host, port, self._settings.loop_threads, shared=bool(self._settings.worker))
         for number in range(len(sockets)):
-            loop = await asyncio.to_thread(Loop, number, self._settings, known, self._models.shared, self._notify)
+            store = self._stored.address if self._stored is not None else 0
+            shared = self._models.shared
+            loop = await asyncio.to_thread(Loop, number, self._settings, known, shared, self._notify, store)
             self._loops.append(loop)
             self._handed.append(HandedCalls(by_number, partial(self._say, number), self._settings.max_message_bytes))
         bound = int(sockets[0].getsockname()[1])
@@ -171,6 +176,8 @@ class H2Listener:
         """Bring what was counted to the metrics."""
         self._models.tidy(self._loops)
         self._counted.settle(self._models.flats())
+        if self._stored is not None:
+            self._stored.settle(self._loops)
 
     def _wake(self, number: int) -> None:
         loop = self._loops[number]
@@ -180,6 +187,11 @@ class H2Listener:
             self._to_wake.discard(number)
         else:
             asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._wake, number)
+
+
+def _stored(store: Store) -> Stored | None:
+    """The replica of an online store that has one."""
+    return Stored(store) if isinstance(store, OnlineStore) else None
 
 
 def _listen(host: str, port: int, count: int, shared: bool) -> list[socket.socket]:

@@ -43,9 +43,18 @@ class Loop:
     """Lives from `start` to the end of its thread."""
 
     def __init__(
-        self, number: int, settings: Settings, known: Sequence[MethodOf], shared: NDArray[np.int64], notify: int
+        self,
+        number: int,
+        settings: Settings,
+        known: Sequence[MethodOf],
+        shared: NDArray[np.int64],
+        notify: int,
+        store: int = 0,
     ) -> None:
-        """shared: int64[2], which models there are; notify: an eventfd, written to when something is handed over."""
+        """shared: int64[2], which models there are; notify: an eventfd, written to when something is handed over.
+
+        store: address of the online store's words, 0 for none.
+        """
         self._kept: list[Any] = [shared]
         self.words = np.zeros(at.LOOP, np.int64)
         self.address = self.words.ctypes.data
@@ -128,6 +137,7 @@ class Loop:
             at.METRICS: settings.metrics == "on",
             at.SAID: self._keep(np.array([[text.ctypes.data, text.size] for text in sentences], np.int64)),
             at.SELF: self.address,
+            at.STORE: store,
             **library.steps(),
         }
         for word, value in values.items():

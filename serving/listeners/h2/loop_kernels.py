@@ -9,10 +9,11 @@ from serving.listeners.h2.buffer_kernels import append, give_back
 from serving.listeners.h2.callback_kernels import DONE
 from serving.listeners.h2.hand_kernels import tell_gone, wake_python
 from serving.listeners.h2.loop_state_kernels import connection_at, stream_at
-from serving.listeners.h2.memory_kernels import acquire, copy, ints, octets, release, words
+from serving.listeners.h2.memory_kernels import copy, ints, octets, words
 from serving.listeners.h2.message_kernels import advance, head
 from serving.listeners.h2.reply_kernels import take_replies
 from serving.listeners.h2.stream_kernels import PREFIX, close_stream, keep_until_told, make_dirty, make_ready, reset
+from serving.shared_kernels import acquire, release
 
 LISTENING, WOKEN = -1, -2
 """What epoll says instead of a connection's number."""

@@ -71,7 +71,11 @@ SAID = 63
 UNKNOWN_METHOD, NO_ROOM, TOO_LONG_HEADERS, NOT_ONE_MESSAGE, SHUTTING_DOWN, TOO_LARGE_IN_STREAM, SENTENCES = range(7)
 PREPARE, FEATURE, COMPUTE, WRITE = 67, 68, 69, 70
 """Addresses of the steps of a prediction (`predict_kernels`)."""
-LOOP = 72
+STORED, KEPT = 71, 72
+"""More steps: rows by id, and predictions that are kept."""
+STORE = 73
+"""Address of the online store's replica (`stored_kernels`), 0 for none."""
+LOOP = 80
 
 SHARED_TABLE, SHARED_EPOCH = 0, 1
 """Of the words that all loops read: the address of the table of models; it is another one when this number is."""
@@ -118,9 +122,13 @@ CONSUMED, END_TOLD, ASKED = 31, 32, 33
 everything; serial number of the model whose outputs are awaited, 0: none."""
 LAPS = 34
 """int64[4]: when the stages of a featured call ended (`count_kernels`)."""
+STORE_TOOK = 38
+"""How long it took to find what is stored, of a featured call by id."""
 MOVED = 39
 """When the client last sent or took anything of it, as NOW counts."""
-STREAM = 40
+ROWS_HASH = 40
+"""Of the rows of a featured call by id: what is stored may have changed when Python answers."""
+STREAM = 41
 
 METHOD_PATH, METHOD_PATH_SIZE, METHOD_HASH, METHOD_KIND, METHOD_CODEC = range(5)
 """Of a method: its path; how it is called; which reader and writer it has."""

@@ -1,4 +1,4 @@
-"""Arrays at addresses, and cells that threads share. An address that is no array's is the end of the process.
+"""Arrays at addresses. An address that is no array's is the end of the process.
 
 Arrays know how long they are: a build with NUMBA_BOUNDSCHECK=1 checks every access of them.
 """
@@ -119,29 +119,6 @@ def call(typing_context, address, a, b, c, d, e, f):
         return builder.call(function, arguments[1:])
 
     return signature, generate
-
-
-@intrinsic
-def acquire(typing_context, address):
-    """The int64 at an address, as another thread left it; what that thread wrote before is seen, too."""
-
-    def generate(context, builder, signature, arguments):
-        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        return builder.load_atomic(place, "acquire", 8)
-
-    return types.int64(types.int64), generate
-
-
-@intrinsic
-def release(typing_context, address, value):
-    """Write an int64 at an address for another thread, after all that was written before."""
-
-    def generate(context, builder, signature, arguments):
-        place = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
-        builder.store_atomic(arguments[1], place, "release", 8)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), generate
 
 
 @bare_inlined

@@ -36,7 +36,8 @@ SENT, SENT_COUNT = 30, 31
 """int64[SENT_COUNT, CATEGORIES]: kind (below), place, hash table of a category's names in the form above with the code
 as number, its mask, the code of an unknown name."""
 A_NUMBER, A_CATEGORY, A_TEXT, A_DATE, A_HISTORY, ALL_HISTORIES, LENGTHS, READY_FEATURES, READY_WINDOW, ELSE = range(10)
-"""Kinds of what may be sent; ELSE is left to Python."""
+IDS = 10
+"""Kinds of what may be sent; ELSE is left to Python. IDS: of entities whose facts are stored."""
 UNKNOWN_CODE = 3
 CATEGORIES = 6
 """Words of `SENT`'s rows: kind, place, hash table, mask, the code of an unknown category, nothing."""
@@ -77,4 +78,19 @@ ROOM, ROOM_OF_A_ROW = 42, 43
 """Bytes that an answer takes at most, beside what is copied from the request: of every answer, and of a row."""
 COUNTS, COUNTS_OF_A_LOOP = 44, 45
 """Where loops count: the address of the first one's int64[], and how many words each has (`count_kernels`)."""
-MODEL = 64
+ENTITY, ENTITY_SIZE = 49, 50
+"""The kind of entity whose ids it takes, and a byte of 0; size 0 where there is no store."""
+IDS_NUMBER = 51
+"""The number of IDS in SENT, -1 for none: there is no store, or an input has that name."""
+READER_NAMES, READER_NAMES_SIZE, READER_INPUTS, READER_HISTORIES, READER_CATEGORIES, READER_CATEGORY_COUNT = range(
+    52, 58
+)
+"""As `reader_kernels.read_records` takes them: uint8[], int64[SINGLE, 7], int64[HISTORIES, 4], int64[count, 3]."""
+MAX_AGE, STALE_IS_ERROR = 58, 59
+"""float64[INPUTS], milliseconds; bool[INPUTS]."""
+KEPT_SLOTS, KEPT_COUNT, KEPT_WORDS, KEPT_CLOCK, KEPT_K0, KEPT_K1 = range(60, 66)
+"""Predictions that are kept (`cache_kernels`): int64[KEPT_COUNT, KEPT_WORDS], address 0 for none; int64[8]; the bits of
+the key under which rows are hashed."""
+WINDOW_FIRST = 66
+"""Whether the graph reads the window first, then the features."""
+MODEL = 72

@@ -69,5 +69,6 @@ class Models:
         found = self._flats.get(served)
         if found is None:
             inference = self._pipeline.inferences.of(served)
-            found = self._flats[served] = flatten(served, inference, self._loops)
+            store = self._pipeline.store is not None
+            found = self._flats[served] = flatten(served, inference, self._loops, store)
         return found

@@ -29,7 +29,8 @@ def predict(loop, number, codec, start, size, streaming):
         return LEFT_TO_PYTHON
     stream, owner = stream_at(loop, number), loop[at.SELF]
     table = words(loop[at.TABLE], held.TABLE)
-    times, found = words(place(loop, table, held.TIMES), 8), found_of(loop, table)
+    times, found = words(place(loop, table, held.TIMES), count.TIMES), found_of(loop, table)
+    times[1 + count.STORE] = times[1 + count.CACHE] = 0
     lap(loop, times, 1)
     times[0] = times[1] if streaming else stream[at.BEGAN]
     address = call(loop[at.PREPARE], owner, number, codec, start, size, 0)
@@ -43,20 +44,27 @@ def predict(loop, number, codec, start, size, streaming):
     if found[held.READY] == 0 and call(loop[at.FEATURE], owner, address, n, 0, 0, 0) == 0:
         return LEFT_TO_PYTHON
     lap(loop, times, 3)
-    if how == of.FEATURED:
+    kept = model[of.KEPT_SLOTS] != 0 and call(loop[at.KEPT], owner, address, n, 0, 0, 0) != 0
+    if how == of.FEATURED and not kept:
         if not hand_features(loop, number, table, model, n):
             return LEFT_TO_PYTHON
         for i in range(4):
             stream[at.LAPS + i] = times[i]
+        stream[at.STORE_TOOK] = times[1 + count.STORE]
         return FEATURED
-    if call(loop[at.COMPUTE], owner, address, n, 0, 0, 0) == 0:
+    if not kept and call(loop[at.COMPUTE], owner, address, n, 0, 0, 0) == 0:
         return LEFT_TO_PYTHON
     lap(loop, times, 4)
     if call(loop[at.WRITE], owner, number, codec, address, 0, 0) == 0:
         return LEFT_TO_PYTHON
     lap(loop, times, 5)
     if loop[at.METRICS]:
-        count.computed(counts_of(loop, model), n, times[4] - times[3])
+        took, cells = times[4] - times[3], counts_of(loop, model)
+        if kept:
+            times[1 + count.CACHE] = took
+            count.kept(cells, n)
+        else:
+            count.computed(cells, n, took)
         note(loop, table, model, STREAM_METHOD if streaming else codec - 1, times)
     return ANSWERED
 
@@ -67,6 +75,8 @@ def note(loop, table, model, method, times):
     cells, found = counts_of(loop, model), found_of(loop, table)
     n = found[held.ROWS]
     count.answered(cells, method, n, times)
+    if found[held.BY_ID]:
+        words(loop[at.COUNTED], count.COUNTS)[count.STORED_ROWS] += n
     if found[held.READY] == 0:
         count.inspected(cells, n, found[held.LOW], found[held.MARKED], marks_of(loop, table, model, n))
 
@@ -131,7 +141,8 @@ def answer_with(loop, number, record, said):
         return False
     table = words(loop[at.TABLE], held.TABLE)
     method = words(loop[at.METHODS] + stream[at.METHOD_OF] * at.METHOD * 8, at.METHOD)
-    codec, times = method[at.METHOD_CODEC], words(place(loop, table, held.TIMES), 8)
+    codec, times = method[at.METHOD_CODEC], words(place(loop, table, held.TIMES), count.TIMES)
+    times[1 + count.STORE] = times[1 + count.CACHE] = 0
     lap(loop, times, 4)
     size = stream[at.BODY_SIZE] - PREFIX
     address = call(loop[at.PREPARE], owner, number, codec, PREFIX, size, stream[at.ASKED])
@@ -148,5 +159,6 @@ def answer_with(loop, number, record, said):
     if loop[at.METRICS]:
         for i in range(4):
             times[i] = stream[at.LAPS + i]
+        times[1 + count.STORE] = stream[at.STORE_TOOK]
         note(loop, table, model, codec - 1, times)
     return True

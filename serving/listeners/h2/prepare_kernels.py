@@ -1,23 +1,22 @@
 """A request read, its model found, its rows assembled and inspected."""
 
-import numpy as np
 from numba import types
 
-from serving.features.row_kernels import inspect_rows
-from serving.jit import callback, general
+from serving.jit import callback
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
 from serving.listeners.h2.answer_kernels import choose
 from serving.listeners.h2.epm_kernels import read_epm
+from serving.listeners.h2.inspect_kernels import inspect
 from serving.listeners.h2.kserve_kernels import read_kserve
 from serving.listeners.h2.loop_state_kernels import stream_at
-from serving.listeners.h2.memory_kernels import double_rows, octets, singles, word_rows, words
-from serving.listeners.h2.rows_kernels import LEFT, assemble
+from serving.listeners.h2.memory_kernels import call, octets, words
+from serving.listeners.h2.rows_kernels import LEFT, asks_by_id, assemble
 from serving.listeners.h2.table_kernels import find_model, model_of, place
 from serving.listeners.h2.tf_serving_kernels import read_tf_serving
-from serving.listeners.h2.views_kernels import columns_of, cube, found_of, marks_of, request_of, wanted_of
+from serving.listeners.h2.views_kernels import columns_of, found_of, request_of, wanted_of
 
 _A = types.int64
 
@@ -47,34 +46,22 @@ def prepare(owner, number, codec, start, size, serial):
     model = words(address, of.MODEL)
     if model[of.HOW] == of.LEFT:
         return 0
-    n, ready = assemble(loop, table, model, data, request, columns)
+    found = found_of(loop, table)
+    by_id = asks_by_id(loop, table, model, data, request, columns)
+    if by_id:
+        n, ready = call(loop[at.STORED], owner, number, address, serial, 0, 0), False
+    elif request[to.SIGNATURE_SIZE] == to.BY_ID_SIGNATURE or request[to.ENTITIES]:
+        return 0
+    else:
+        n, ready = assemble(loop, table, model, data, request, columns)
     if n == LEFT:
         return 0
     chosen = words(place(loop, table, held.CHOSEN), to.MOST_WANTED)
     outcome, many = choose(model, data, request, wanted, ready, chosen)
     if outcome == to.LEAVE:
         return 0
-    wrong = marked = low = 0
-    if not ready:
-        wrong, marked, low = inspect(loop, table, model, n)
-    found = found_of(loop, table)
-    found[held.ROWS], found[held.READY], found[held.WANTED_COUNT] = n, ready, many
-    found[held.LOW], found[held.MARKED] = low, marked
-    return 0 if wrong else address
-
-
-@general
-def inspect(loop, table, model, n):
-    """As `row_kernels.inspect_rows`, of the rows in the loop's memory."""
-    single, histories, inputs = model[of.SINGLE], model[of.HISTORIES], model[of.INPUTS]
-    return inspect_rows(
-        double_rows(place(loop, table, held.VALUES), n, single),
-        cube(loop, table, model, n),
-        words(model[of.ORDER], single + histories),
-        double_rows(model[of.FACTS], 7, inputs),
-        model[of.LEAST_COVERAGE : of.LEAST_COVERAGE + 1].view(np.float64)[0],
-        singles(place(loop, table, held.COVERAGE), n),
-        marks_of(loop, table, model, n),
-        octets(place(loop, table, held.WRONG), n),
-        word_rows(place(loop, table, held.WHERE), n, 2),
-    )
+    found[held.ROWS], found[held.READY], found[held.WANTED_COUNT], found[held.BY_ID] = n, ready, many, by_id
+    if by_id:  # inspected already
+        return address
+    found[held.LOW] = found[held.MARKED] = 0
+    return address if ready or inspect(loop, table, model, n) else 0

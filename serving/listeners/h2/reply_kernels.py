@@ -7,10 +7,11 @@ from serving.listeners.h2 import nghttp2_kernels as h2
 from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2.buffer_kernels import append
 from serving.listeners.h2.loop_state_kernels import stream_at
-from serving.listeners.h2.memory_kernels import acquire, octets, release, words
+from serving.listeners.h2.memory_kernels import octets, words
 from serving.listeners.h2.message_kernels import say
 from serving.listeners.h2.predict_kernels import with_outputs
 from serving.listeners.h2.stream_kernels import add_answer, begin_answer, finish, make_ready, reset
+from serving.shared_kernels import acquire, release
 
 
 @general

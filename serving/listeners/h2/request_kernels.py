@@ -15,7 +15,11 @@ ID, ID_SIZE = 6, 7
 SIGNATURE, SIGNATURE_SIZE = 8, 9
 COLUMNS, WANTED, TYPED = 10, 11, 12
 """How many columns and wanted outputs there are; whether a KServe request has typed contents."""
+ENTITIES, KIND, KIND_SIZE = 13, 14, 15
+"""Whether the first column, which has no name, holds ids; and of what kind of entity."""
 REQUEST = 16
+BY_ID_SIGNATURE = 5
+"""Bytes of the name of TF Serving's signature that takes ids; the other ones are shorter or longer."""
 
 MOST_COLUMNS, MOST_WANTED = 512, 64
 

@@ -7,7 +7,8 @@ and its address. A record lies in one piece, at a multiple of 16 bytes, and begi
 import numpy as np
 
 from serving.jit import bare, bare_inlined
-from serving.listeners.h2.memory_kernels import acquire, copy, octets, release, words
+from serving.listeners.h2.memory_kernels import copy, octets, words
+from serving.shared_kernels import acquire, release
 
 WRITTEN, DONE, SIZE, DATA = 0, 8, 16, 17
 """Writer and reader have a line of the processor's cache each."""

@@ -79,6 +79,8 @@ def assemble(loop, table, model, data, request, columns):
         taken[number] = 1
         input_ = words(model[of.SENT] + number * of.CATEGORIES * 8, of.CATEGORIES)
         kind, place = input_[0], input_[1]
+        if kind == of.IDS:  # columns beside ids replace what is stored: Python knows how
+            return LEFT, False
         if kind == of.READY_FEATURES or kind == of.READY_WINDOW:
             if column[SENT_AS] == AS_COLUMN or not read_ready(loop, table, model, data, column, kind, n):
                 return LEFT, False
@@ -110,6 +112,21 @@ def assemble(loop, table, model, data, request, columns):
     if ready and (columns_given or ready != model[of.READY_COUNT]):
         return LEFT, False
     return n, ready > 0
+
+
+@bare
+def asks_by_id(loop, table, model, data, request, columns):
+    """Whether the request brings ids of entities that the model takes, and nothing else."""
+    column = columns[0]
+    if request[to.COLUMNS] != 1 or column[to.TYPE] != to.TEXT or column[to.DIMENSIONS] != 1:
+        return False
+    if request[to.ENTITIES]:
+        size = request[to.KIND_SIZE]
+        return model[of.ENTITY_SIZE] == size + 1 and same(
+            octets(model[of.ENTITY], size), 0, data, request[to.KIND], size
+        )
+    hints = words(held.place(loop, table, held.HINTS), to.MOST_COLUMNS)
+    return model[of.IDS_NUMBER] >= 0 and sent(model, data, column, hints, 0) == model[of.IDS_NUMBER]
 
 
 @bare_inlined

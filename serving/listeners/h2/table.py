@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.backends.forest import ForestBackend
+from serving.cache.table import Table as Kept
 from serving.contract import (
     HISTORIES,
     LENGTHS,
@@ -31,6 +32,7 @@ from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
 from serving.listeners.h2.memory import Memory
 from serving.listeners.h2.rows_kernels import name_hash
+from serving.protocols import by_id
 from serving.protocols.answers import answer_specs
 from serving.repository.repository import ModelState
 from serving.repository.served import ServedModel
@@ -57,6 +59,8 @@ class Flat:
     counts: NDArray[np.int64]
     """[loops, cells] (`count_kernels`)."""
     memory: Memory
+    kept: Kept | None = None
+    """Where predictions are kept."""
     sizes: Mapping[int, int] = field(default_factory=dict)
     """Bytes that it needs of a loop's memory, by array (`table_kernels`)."""
 
@@ -70,8 +74,8 @@ class NotFlat(Exception):
     """A version that loops cannot answer: Python does."""
 
 
-def flatten(served: ServedModel, inference: Inference, loops: int) -> Flat:
-    """One version for so many loops."""
+def flatten(served: ServedModel, inference: Inference, loops: int, store: bool = False) -> Flat:
+    """One version for so many loops. store: whether there is one, which has facts of entities."""
     memory, words = Memory(), np.zeros(of.MODEL, np.int64)
     cells = count.AT_STATES + 4 * len(served.contract.inputs)
     counts = memory.array(np.zeros((loops, cells), np.int64))
@@ -81,16 +85,18 @@ def flatten(served: ServedModel, inference: Inference, loops: int) -> Flat:
     words[of.SERIAL] = next(_serials)
     words[of.COUNTS], words[of.COUNTS_OF_A_LOOP] = counts.ctypes.data, cells
     memory.array(words)
-    flat = Flat(served, words, counts, memory)
+    kept = None if inference.cache is None else inference.cache.table
+    flat = Flat(served, words, counts, memory, kept)
     try:
         offsets = _offsets(served)
-        _rows(served, words, memory)
+        _rows(served, words, memory, store)
         _answers(served, words, memory, offsets)
         words[of.HOW] = _how(served, inference, words, memory, offsets)
+        _kept(served, inference, words, memory)
     except NotFlat:
         words[of.HOW] = of.LEFT
         return flat
-    return Flat(served, words, counts, memory, _sizes(words))
+    return Flat(served, words, counts, memory, kept, {**_sizes(words), **(_sizes_of_ids(words) if store else {})})
 
 
 def _offsets(served: ServedModel) -> dict[str, tuple[int, int, str]]:
@@ -104,7 +110,7 @@ def _offsets(served: ServedModel) -> dict[str, tuple[int, int, str]]:
     return found
 
 
-def _rows(served: ServedModel, words: NDArray[np.int64], memory: Memory) -> None:
+def _rows(served: ServedModel, words: NDArray[np.int64], memory: Memory, store: bool) -> None:
     """What makes rows and features of a request."""
     contract, schema = served.contract, served.schema
     single, histories = list(schema.columns), list(schema.histories.names)
@@ -131,6 +137,12 @@ def _rows(served: ServedModel, words: NDArray[np.int64], memory: Memory) -> None
     ready = {served.features_input: of.READY_FEATURES, served.window_input: of.READY_WINDOW}
     for name in served.graph_inputs:
         sent[name] = [of.ELSE if name in by_name else ready.get(name, of.ELSE), 0, 0, 0, 0, 0]
+    words[of.IDS_NUMBER] = -1
+    if store:
+        if by_id.offered(served):
+            words[of.IDS_NUMBER] = len(sent)
+            sent[by_id.ENTITY_ID] = [of.IDS, 0, 0, 0, 0, 0]
+        _stored(served, words, memory)
     words[of.READY_COUNT] = len(served.graph_inputs)
     words[of.ALL_HISTORIES_NUMBER] = list(sent).index(HISTORIES) if HISTORIES in sent else 0
     allowed = [served.missing_allowed.get(name or "", False) for name in (served.features_input, served.window_input)]
@@ -139,6 +151,28 @@ def _rows(served: ServedModel, words: NDArray[np.int64], memory: Memory) -> None
     words[of.NAMES], words[of.NAMES_MASK] = names_table({name: number for number, name in enumerate(names)}, memory)
     words[of.SENT], words[of.SENT_COUNT] = memory.address(np.array(list(sent.values()), np.int64)), len(sent)
     words[of.SENT_NAMES] = memory.texts(names)
+
+
+def _stored(served: ServedModel, words: NDArray[np.int64], memory: Memory) -> None:
+    """What makes rows of records."""
+    kind, (names, inputs, histories, categories) = served.contract.entity_type.encode() + b"\0", served.reader.arrays
+    words[of.ENTITY], words[of.ENTITY_SIZE] = memory.text(kind)
+    words[of.READER_NAMES], words[of.READER_NAMES_SIZE] = memory.address(names), len(names)
+    words[of.READER_INPUTS], words[of.READER_HISTORIES] = memory.address(inputs), memory.address(histories)
+    words[of.READER_CATEGORIES], words[of.READER_CATEGORY_COUNT] = memory.address(categories), len(categories)
+    words[of.MAX_AGE] = memory.address(np.ascontiguousarray(served.schema.max_age, np.float64))
+    words[of.STALE_IS_ERROR] = memory.address(np.ascontiguousarray(served.schema.stale_is_error, np.bool_))
+
+
+def _kept(served: ServedModel, inference: Inference, words: NDArray[np.int64], memory: Memory) -> None:
+    """Where predictions are kept, if they are."""
+    if inference.cache is None:
+        return
+    row_keys, (slots, clock) = inference.row_keys, inference.cache.table.arrays
+    words[of.KEPT_SLOTS], words[of.KEPT_CLOCK] = memory.address(slots), memory.address(clock)
+    words[of.KEPT_COUNT], words[of.KEPT_WORDS] = slots.shape
+    words[of.KEPT_K0 : of.KEPT_K1 + 1] = np.array([row_keys.k0, row_keys.k1], np.uint64).view(np.int64)
+    words[of.WINDOW_FIRST] = row_keys.names[0] == served.window_input
 
 
 def names_table(numbers: Mapping[bytes, int], memory: Memory) -> tuple[int, int]:
@@ -282,10 +316,28 @@ def _sizes(words: NDArray[np.int64]) -> dict[int, int]:
         held.MONTHLY: 8 * n * histories,
         held.FEATURES: 4 * n * int(words[of.FEATURES]),
         held.WINDOW: 4 * n * int(words[of.WINDOW]),
+        held.ROW: 4 * int(words[of.FEATURES] + words[of.WINDOW]),
         held.SCORES: 4 * n * int(words[of.TARGETS]),
         held.OUTPUTS: 4 * n * int(words[of.WIDTH]),
         held.MARKS: n * int(words[of.INPUTS]),
         held.ANSWER: int(words[of.ROOM] + n * words[of.ROOM_OF_A_ROW]) + 65536,
+    }
+
+
+def _sizes_of_ids(words: NDArray[np.int64]) -> dict[int, int]:
+    """More of it, where rows come from the store."""
+    n, inputs = MOST_ROWS, int(words[of.INPUTS])
+    return {
+        held.KEYS: 16 * n,
+        held.RECORDS: 8 * held.RECORD_WORDS,
+        held.PLACES: 16 * n,
+        held.STATE: n,
+        held.AS_OF: 8 * n * inputs,
+        held.READ: n,
+        held.READ_WHERE: 4 * n,
+        held.REPLACED: inputs,
+        held.OLDEST: 8 * inputs,
+        held.TEXT: held.MOST_TEXT,
     }
 
 

@@ -7,7 +7,8 @@ from serving.jit import general, general_inlined
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
-from serving.listeners.h2.memory_kernels import octets, release, same, words
+from serving.listeners.h2.memory_kernels import octets, same, words
+from serving.shared_kernels import release
 
 MODELS, MODEL_COUNT = 0, 1
 """int64[MODEL_COUNT], addresses of models."""
@@ -31,10 +32,17 @@ ANSWER, ANSWER_SIZE, TIMES = 27, 28, 29
 """uint8[ANSWER_SIZE]; int64[8]."""
 FOUND = 30
 """int64[FOUND_WORDS]: rows; whether they are ready tensors; how many outputs are wanted; rows below the contract's
-coverage, and inputs that bear a mark."""
-ROWS, READY, WANTED_COUNT, LOW, MARKED = range(5)
+coverage, and inputs that bear a mark; whether they were asked for by id."""
+ROWS, READY, WANTED_COUNT, LOW, MARKED, BY_ID = range(6)
 FOUND_WORDS = 8
-TABLE = 32
+KEYS, RECORDS, PLACES, STATE, AS_OF, READ, READ_WHERE, REPLACED, OLDEST, TEXT = range(31, 41)
+"""Of ids: int64[n, 2], int64[RECORD_WORDS], int64[2, n], uint8[n], int64[n, inputs], uint8[n], int32[n], bool[inputs],
+int64[inputs], uint8[MOST_TEXT]."""
+RECORD_WORDS, MOST_TEXT = 1 << 17, 1024
+"""Records of one call; a kind of entity and an id. What has more goes to Python."""
+ROW = 41
+"""uint8[]: the bytes of one row, as they are hashed."""
+TABLE = 48
 
 
 @general_inlined

@@ -35,7 +35,7 @@ LEAVE, READ = to.LEAVE, to.READ
 
 
 DEFAULT, DEFAULT_REST = letters(b"serving_"), letters(b"default")
-FEATURES = letters(b"features")
+FEATURES, BY_ID = letters(b"features"), letters(b"by_id")
 _DEFAULT_SIZE = 15
 
 
@@ -122,7 +122,9 @@ def read_version(data, at, end, request):
 
 @bare_inlined
 def is_signature(data, at, size):
-    """Nothing, serving_default or features."""
+    """Nothing, serving_default, features or by_id."""
+    if size == to.BY_ID_SIGNATURE:
+        return fixed(data, at, size) == BY_ID
     if size == 8:
         return fixed(data, at, 8) == FEATURES
     if size == _DEFAULT_SIZE:
