@@ -83,7 +83,7 @@ def prediction_of(served: ServedModel, n: int, ready: bool, seed: int) -> tuple[
     return Prediction(served, n, tensors, margin, coverage, tuple(warnings)), marks, low, int((marks != 0).sum())
 
 
-NO_INFERENCE: Any = None
+NO_INFERENCE: Any = SimpleNamespace(cache=None)
 """These models have no backends."""
 
 

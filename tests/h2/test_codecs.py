@@ -184,7 +184,7 @@ def damaged(body: bytes, draw: random.Random) -> bytes:
         ("tf", field(1, field(1, "m") + field(1, "m"))),
         ("tf", field(1, field(1, "m")) * 2),
         ("tf", field(1, field(1, "m") + field(2, b"\x08\x01") + field(4, "stable"))),
-        ("tf", field(1, field(1, "m") + field(3, "by_id"))),
+        ("tf", field(1, field(1, "m") + field(3, "by_it"))),
         ("tf", field(1, field(1, "m") + field(3, "serving_defaulT"))),
         ("tf", field(1, field(1, b"\xff"))),
         ("tf", field(1, field(1, "m") + field(4, ""))),

@@ -39,7 +39,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         shutil.copytree(MODEL_REPO / name, root / name)
         served = load_version(root / name / "1")
         MODELS[name] = Made(name, how, lambda n, seed, served=served: people(served, n, seed), served.contract)
-    with Inside(root, loop_threads=2) as running:
+    with Inside(root, loop_threads=2, cache="off") as running:
         yield running
 
 
@@ -215,5 +215,5 @@ def test_auto_keeps_nothing_of_a_forest_however_slow_it_was_when_it_was_loaded(a
     (served,) = at.gateway.repository.models["performance_model"].served.values()
     slow = replace(served, cost=(1.0, 1.0))
     settings = at.gateway.settings
-    kept = [Keeping().cache(slow, replace(settings, listener=name)) for name in ("h2", "grpc_aio")]
+    kept = [Keeping().cache(slow, replace(settings, listener=name, cache="auto")) for name in ("h2", "grpc_aio")]
     assert [cache is None for cache in kept] == [True, False]
