@@ -7,7 +7,16 @@ from serving.jit import bare, bare_inlined
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2.memory_kernels import copy, octets, same, words
-from serving.listeners.h2.wire_kernels import bytes_size, inside, put_letters, put_size, put_varint, store, varint_size
+from serving.listeners.h2.wire_kernels import (
+    bytes_size,
+    inside,
+    load,
+    put_letters,
+    put_size,
+    put_varint,
+    store,
+    varint_size,
+)
 
 COMMA = 44
 
@@ -160,8 +169,13 @@ def put_texts(model, output, n, outputs, coverage, marks, low, marked, tag, out,
             at = put_frame(tag, 0, out, at)
         return at
     for i in range(n):
-        at = put_frame(tag, warnings_size(model, coverage, marks, low, marked, i), out, at)
-        at = put_warnings(model, coverage, marks, low, marked, i, out, at)
+        if tag:
+            at = put_frame(tag, warnings_size(model, coverage, marks, low, marked, i), out, at)
+            at = put_warnings(model, coverage, marks, low, marked, i, out, at)
+        else:  # the length is known afterwards, and takes four bytes in any case
+            end = put_warnings(model, coverage, marks, low, marked, i, out, at + 4)
+            put_letters(out, at, np.uint64(end - at - 4), 4)
+            at = end
     return at
 
 
@@ -185,13 +199,24 @@ def warnings_size(model, coverage, marks, low, marked, i):
     texts = words(model[of.WARNED], 2 * (1 + STATES * model[of.INPUTS]))
     size = texts[1] + 1 if low and is_low(model, coverage, i) else np.int64(0)
     if marked:
-        for c in range(model[of.INPUTS]):
-            mark = marks[i, c]
-            if mark:
-                for state in range(STATES):
-                    if mark >> state & 1:
-                        size += texts[2 * (1 + STATES * c + state) + 1] + 1
+        row, end = marks[i], model[of.INPUTS]
+        c = next_mark(row, 0, end)
+        while c < end:
+            for state in range(STATES):
+                if row[c] >> state & 1:
+                    size += texts[2 * (1 + STATES * c + state) + 1] + 1
+            c = next_mark(row, c + 1, end)
     return max(size - 1, 0)
+
+
+@bare_inlined
+def next_mark(row, at, end):
+    """The first place from `at` on where a mark stands, `end` for none: most are 0. row: uint8[end]."""
+    while end - at >= 8 and load(row, at, np.uint64) == 0:
+        at += 8
+    while at < end and row[at] == 0:
+        at += 1
+    return at
 
 
 @bare
@@ -202,16 +227,17 @@ def put_warnings(model, coverage, marks, low, marked, i, out, at):
     if low and is_low(model, coverage, i):
         at = put_octets(texts[0], texts[1], out, at)
     if marked:
-        for c in range(model[of.INPUTS]):
-            mark = marks[i, c]
-            if mark:
-                for state in range(STATES):
-                    if mark >> state & 1:
-                        if at > start:
-                            out[at] = COMMA
-                            at += 1
-                        text = 2 * (1 + STATES * c + state)
-                        at = put_octets(texts[text], texts[text + 1], out, at)
+        row, end = marks[i], model[of.INPUTS]
+        c = next_mark(row, 0, end)
+        while c < end:
+            for state in range(STATES):
+                if row[c] >> state & 1:
+                    if at > start:
+                        out[at] = COMMA
+                        at += 1
+                    text = 2 * (1 + STATES * c + state)
+                    at = put_octets(texts[text], texts[text + 1], out, at)
+            c = next_mark(row, c + 1, end)
     return at
 
 

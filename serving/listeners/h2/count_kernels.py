@@ -95,6 +95,8 @@ def inspected(cells, rows, low, marked, marks):
     if marked:
         for i in range(rows):
             for c in range(marks.shape[1]):
-                for state in range(STATES):
-                    if marks[i, c] >> state & 1:
-                        cells[AT_STATES + state * marks.shape[1] + c] += 1
+                mark = marks[i, c]
+                if mark:
+                    for state in range(STATES):
+                        if mark >> state & 1:
+                            cells[AT_STATES + state * marks.shape[1] + c] += 1

@@ -274,7 +274,12 @@ def write_epm(model, data, request, n, ready, outputs, margin, coverage, marks, 
     if marked:
         names = words(model[of.COLUMN_NAMES], 2 * model[of.INPUTS])
         for c in range(model[of.INPUTS]):
+            seen = np.uint8(0)
+            for i in range(n):
+                seen |= marks[i, c]
             for state in range(STATES):
+                if seen >> state & 1 == 0:
+                    continue
                 at = put_marks(names[2 * c], names[2 * c + 1], c, state, n, marks, out, at)
     return at
 
@@ -339,13 +344,11 @@ def warning_code(state):
 
 @bare
 def put_marks(name, name_size, c, state, n, marks, out, at):
-    """The Warning about rows in which input c bears a mark, where there are such."""
+    """The Warning about rows in which input c bears a mark."""
     rows = np.int64(0)
     for i in range(n):
         if marks[i, c] >> state & 1:
             rows += varint_size(i)
-    if rows == 0:
-        return at
     at = put_size(out, at, 6 << 3 | BYTES, 2 + text_size(name_size) + bytes_size(rows))
     out[at], out[at + 1] = 1 << 3 | VARINT, warning_code(state)
     at = put_text(out, at + 2, 2 << 3 | BYTES, octets(name, name_size), 0, name_size)

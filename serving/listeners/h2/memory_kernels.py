@@ -9,6 +9,9 @@ from numba.extending import intrinsic
 
 from serving.jit import bare_inlined
 
+_SHORT = 32
+"""Bytes that are copied sooner than somebody is called to do it."""
+
 
 def _arrays(dtype, dimensions):
     """For an intrinsic: (address, *shape) -> an array of this type there; it owns nothing and costs nothing."""
@@ -121,11 +124,39 @@ def call(typing_context, address, a, b, c, d, e, f):
     return signature, generate
 
 
+@intrinsic
+def _move(typing_context, source, start, count, target, at):
+    """What `copy` does, by libc, which a loop with bounds that LLVM cannot see is not made into."""
+
+    def generate(context, builder, signature, arguments):
+        from numba.core.cgutils import raw_memmove
+        from numba.np.arrayobj import make_array
+
+        here, there = (make_array(signature.args[k])(context, builder, value=arguments[k]).data for k in (0, 3))
+        begin, end = builder.gep(here, [arguments[1]]), builder.gep(there, [arguments[4]])
+        raw_memmove(builder, end, begin, arguments[2], context.get_abi_sizeof(begin.type.pointee))
+        return context.get_dummy_value()
+
+    word = types.int64
+    return types.none(source, word, word, target, word), generate
+
+
 @bare_inlined
 def copy(source, start, count, target, at):
-    """target[at : at + count] = source[start : start + count]."""
-    for i in range(count):
-        target[at + i] = source[start + i]
+    """target[at : at + count] = source[start : start + count]; in one array towards its begin. Both: uint8[:].
+
+    A build that checks accesses looks at both ends.
+    """
+    if count < _SHORT:
+        for i in range(count):
+            target[at + i] = source[start + i]
+    elif (
+        source[start] <= 255
+        and source[start + count - 1] <= 255
+        and target[at] <= 255
+        and target[at + count - 1] <= 255
+    ):
+        _move(source, start, count, target, at)
 
 
 @bare_inlined
