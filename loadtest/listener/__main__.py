@@ -38,6 +38,8 @@ MESSAGES, STREAM_CONNECTIONS = 16, 8
 RATE = 20_000.0
 THREADS = (1, 2, 4)
 CALLERS = 64
+WINDOWS = 3
+"""Of calls at a rate, and as many at a tenth of it: what the machine itself does to latencies comes and goes."""
 SEED = 20_261_123
 
 Record = dict[str, Any]
@@ -144,8 +146,11 @@ def _visit(side: Side, samples: dict[str, Samples], effort: Effort) -> Iterator[
             yield {"model": model, "asked": what} | put_load(side, work, effort.seconds, **how).as_dict()
         if side.name == "h2":
             work = sample.ask("kserve_v2")
-            found = put_load(side, work, effort.seconds, rate=effort.rate)
-            yield {"model": model, "asked": "kserve_v2 at a rate"} | found.as_dict()
+            for _ in range(WINDOWS):
+                found = put_load(side, work, effort.seconds, rate=effort.rate)
+                yield {"model": model, "asked": "kserve_v2 at a rate"} | found.as_dict()
+                found = put_load(side, work, effort.seconds, rate=effort.rate / 10)
+                yield {"model": model, "asked": "kserve_v2 at a tenth"} | found.as_dict()
             yield {"model": model, "asked": "one body"} | _one_body(side, work.path, work.bodies[0], effort.seconds)
 
 

@@ -53,6 +53,10 @@ class Answers(Result):
     trailers: list[bytes] = field(default_factory=list)
     said: Counter[str] = field(default_factory=Counter)
     late_ns: int = 0
+    undisturbed_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """With a rate: latencies of calls while which the generator itself had the processor all the time."""
+    stood_ns: int = 0
+    """With a rate: how long it stood still in all, as far as that was longer than 0.2 ms at a time."""
 
 
 def run(load: Load) -> Answers:
@@ -149,7 +153,10 @@ def _drive(load: Load, messages: Sequence[bytes], sockets: Sequence[socket.socke
         )
     found = Answers(cpu_seconds=int(counted[loop.CPU]) / SECOND)
     _count(found, load, counted, kinds)
-    found.latencies_ns = latencies[latencies >= 0]
+    found.undisturbed_ns = latencies[latencies >= 0]
+    disturbed = latencies[latencies < -1]
+    found.latencies_ns = np.concatenate([found.undisturbed_ns, -2 - disturbed])
+    found.stood_ns = int(counted[loop.STOOD])
     found.seconds = max(0, int(counted[loop.LAST] - counted[loop.FIRST])) / SECOND
     found.late_ns = int(counted[loop.LATEST])
     found.kept = {int(number): answers[number, : sizes[number]].tobytes() for number in np.flatnonzero(sizes >= 0)}

@@ -21,10 +21,13 @@ STREAMS, MESSAGES, PERIOD, DURATION, CALLS, GRACE, DISTINCT, EPOLL = range(8)
 """Of the plan: streams of a connection; unanswered messages of a stream, 0 for a unary method; ns between calls, 0 for
 a closed loop; ns after which no call begins; how many begin at most; ns that open ones have to end; bodies; epoll."""
 BEGUN, ANSWERED, SHAPELESS, RESET, LOST, BYTES, FIRST, LAST, LATEST, BLOCKS, OTHER_BLOCKS, UNREADABLE, CPU = range(13)
+STOOD_UNTIL, STOOD = 13, 14
 """Counted: calls begun; ended; ended without exactly one message where one was to be expected (all that fail, too);
 reset; lost with a connection; bytes received; ns of the first call and the last answer; ns by which a call was begun
 too late at most; kinds of trailers; trailers beyond those kinds; connections that sent what cannot be read; processor
-time in ns."""
+time in ns; with a rate: when the generator, which never sleeps then, went on after it had stood still for longer than
+STANDS, and for how long it did in all."""
+STANDS = 200_000
 COUNTED = 16
 NEXT, OPEN, WINDOW, STREAM_WINDOW, CONSUMED, GREETED, GONE, IN, OUT, SENT, HEADED, CLOSED, CONNECTION = range(13)
 """Of a connection: id of the next stream; open calls; what may be sent on it, and on a new stream; bytes received since
@@ -72,6 +75,18 @@ def _flush(socket, link, out):
     link[OUT] = link[SENT] = 0
 
 
+_DISTURBED = -2
+"""Less the latency: of a call that was open, or should have begun, while the generator stood still."""
+
+
+@njit(cache=True)
+def _look_at_gap(counted, last, now):
+    """The generator looked at the clock again."""
+    if now - last > STANDS:
+        counted[STOOD_UNTIL] = now
+        counted[STOOD] += now - last
+
+
 @njit(cache=True)
 def _ended(places, due, numbers, now, results, counted, message, block):
     """Count the oldest call of a place. results: latencies, answers and their sizes, trailers and their sizes."""
@@ -79,7 +94,8 @@ def _ended(places, due, numbers, now, results, counted, message, block):
     slot = places[TAIL] % due.size
     number = numbers[slot]
     if number < latencies.size:
-        latencies[number] = now - due[slot]
+        took = now - due[slot]
+        latencies[number] = took if due[slot] > counted[STOOD_UNTIL] else _DISTURBED - took
     if number < sizes.size:
         sizes[number] = message
         trailer_sizes[number] = block.size
@@ -347,8 +363,12 @@ def _run(
     place = np.zeros(2, np.int64)
     streaming = plan[MESSAGES] > 0
     greeted, first = False, 0
+    last = _now(place)
     while True:
         now = _now(place)
+        if plan[PERIOD] and greeted:
+            _look_at_gap(counted, last, now)
+        last = now
         if not greeted:
             greeted = True
             for c in range(sockets.size):
@@ -382,6 +402,9 @@ def _run(
         timeout = 0 if plan[PERIOD] and not over else 1 if waiting else 20
         found = epoll_wait(plan[EPOLL], events.ctypes.data, events.size // 3, timeout)
         now = _now(place)
+        if timeout == 0:
+            _look_at_gap(counted, last, now)
+        last = now
         for event in range(found):
             c = of[events[3 * event + 1]]
             if links[c, GONE]:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from loadtest.bench.load import Work
 from loadtest.listener.generator import Answers, Load, run
 from loadtest.listener.sides import Side
@@ -31,6 +33,10 @@ class Figures:
     p999_us: float
     late_us: float
     """With a rate: how late the generator began a call at most."""
+    undisturbed_p99_us: float
+    """With a rate: of calls while which the generator itself never stood still."""
+    stood_share: float
+    """With a rate: of the time, how much it did."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -89,4 +95,6 @@ def figures(result: Answers, cpu: float, rows: int) -> Figures:
         p99_us=result.percentile_us(99),
         p999_us=result.percentile_us(99.9),
         late_us=result.late_ns / 1e3,
+        undisturbed_p99_us=float(np.percentile(result.undisturbed_ns, 99)) / 1e3 if result.undisturbed_ns.size else 0.0,
+        stood_share=result.stood_ns / 1e9 / result.seconds,
     )

@@ -39,6 +39,8 @@ def run(side, model, asked, rate, number):
         "p99_us": 400.0,
         "p999_us": 700.0,
         "late_us": 10.0,
+        "undisturbed_p99_us": 390.0,
+        "stood_share": 0.001,
         "pinned": True,
     }
 
@@ -52,6 +54,7 @@ def figures(ours=RATES["h2"]):
         runs += [run("triton", "", "empty", 40_000.0, number), run("h2", "", "empty", 200_000.0, number)]
         for model in MODELS:
             runs.append(run("h2", model, "kserve_v2 at a rate", 20_000.0, number))
+            runs.append(run("h2", model, "kserve_v2 at a tenth", 2_000.0, number))
             runs.append(
                 {"round": number, "side": "h2", "model": model, "asked": "one body", "generator": 70e3, "h2load": 69e3}
             )
