@@ -205,10 +205,10 @@ def _csv() -> None:
 def _listener() -> None:
     """Raises SettingsError where libnghttp2 is not there, or too old."""
     from serving.listeners.h2 import ring_kernels as ring
+    from serving.listeners.h2.flat import names_table
     from serving.listeners.h2.library import compile_loop
     from serving.listeners.h2.memory import Memory
     from serving.listeners.h2.rings import FromLoop, ToLoop
-    from serving.listeners.h2.table import names_table
 
     compile_loop()
     names_table({b"name": 0}, Memory())

@@ -1,17 +1,17 @@
-"""What a compiled listener counts, as /metrics has it; empty of a gateway that has none."""
+"""What a compiled listener and an online store count, as /metrics has it; empty of a gateway that has none."""
 
 import re
 
 from loadtest.rates import counters
 
-_SAMPLE = re.compile(r"^(?P<name>epm_h2_\w+)(?:\{(?P<labels>.*?)\})? (?P<value>\S+)$", re.MULTILINE)
+_SAMPLE = re.compile(r"^(?P<name>epm_(?:h2|store)_\w+)(?:\{(?P<labels>.*?)\})? (?P<value>\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def read(http: str) -> Samples:
-    """All `epm_h2_*`: name and labels -> value. Raises MeasurementError."""
+    """All `epm_h2_*` and `epm_store_*`: name and labels -> value. Raises MeasurementError."""
     return parsed(counters.text(http))
 
 

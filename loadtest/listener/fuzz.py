@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from random import SystemRandom
 
 from loadtest import servers
 from loadtest.listener import counters, fuzz_page
+from loadtest.listener.fuzzing import ids
 from loadtest.listener.fuzzing.orders import names_another
 from loadtest.listener.fuzzing.requests import METHODS, Method, counts, without_end
 from loadtest.listener.fuzzing.shrink import shrunk
@@ -28,6 +30,7 @@ from loadtest.listener.fuzzing.sides import Answer, Handled, Listener
 from loadtest.listener.gateways import gateway
 from loadtest.published import newest_version
 from loadtest.rates.memory import resident_kib
+from loadtest.store.places import place as store_place
 from loadtest.study import QUICK, RESULTS, Figures, Study
 from serving.contract import Contract
 
@@ -64,9 +67,16 @@ def measure(options: argparse.Namespace) -> Figures:
     repo = options.model_repo.absolute()
     servers.pin(servers.CLIENT_CPU)
     with contextlib.ExitStack() as stack:
-        side = stack.enter_context(gateway(repo, options.listener, servers.SERVER_CPU, options.cache, options.settings))
-        others = {name: stack.enter_context(gateway(repo, name, servers.SERVER_CPU)) for name in OTHERS if sample}
-        handled = Handled(repo)
+        place = stack.enter_context(store_place(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "store"))
+        store = {"redis_url": place.url, "hash_key_file": str(place.folder / "key")}
+        store |= {"facts_token_file": str(place.token_file)}
+        told = [f"--{name.replace('_', '-')}={value}" for name, value in store.items()]
+        more = [*told, *options.settings]
+        side = stack.enter_context(gateway(repo, options.listener, servers.SERVER_CPU, options.cache, more))
+        others = {
+            name: stack.enter_context(gateway(repo, name, servers.SERVER_CPU, more=told)) for name in OTHERS if sample
+        }
+        handled = Handled(repo, **store)
         stack.callback(handled.close)
         began = time.monotonic()
         before = counters.read(side.http)
@@ -84,6 +94,7 @@ def measure(options: argparse.Namespace) -> Figures:
         "statuses": dict(found.statuses.most_common()),
         "asked": dict(found.asked),
         "answered_by": counters.by(before, after, "epm_h2_messages_total", "by"),
+        "stored_rows": counters.by(before, after, "epm_store_rows_total", "outcome"),
         "differing": found.differing,
         "another_named": found.another_named,
         "differences": found.differences,
@@ -115,6 +126,7 @@ async def _fuzz(
     sample: int,
     seed: str,
 ) -> Found:
+    await handled.put(ids.events(contracts))
     found, left = Found(), counts(total)
     sources = {method: without_end(method, contracts, f"{seed} {method.path}") for method in METHODS}
     compiled = Listener(side.address)

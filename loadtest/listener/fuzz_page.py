@@ -36,8 +36,9 @@ def _sections(figures: Figures) -> Iterator[str]:
     yield wrapped(
         "A request is of one of the committed models: any datatype, raw or typed, packed or not, fields in any order,",
         "ready tensors, histories, missing cells, unknown categories, numbers out of range, wanted outputs, versions,",
-        "labels; a quarter has something in it that no honest client sends; two fifths had their bytes changed: bits",
-        "and bytes, lengths off by one, parts removed, doubled, cut off, put together with those of other requests.",
+        "labels, ids of employees whose facts are in Redis (one in seven); a quarter has something that no honest",
+        "client sends; two fifths had their bytes changed: bits and bytes, lengths off by one, parts removed, doubled,",
+        "cut off, put together with those of other requests.",
     )
     yield table(("method", "requests"), [(path, f"{count:,}") for path, count in figures["asked"].items()])
     statuses = [(NAMES.get(status, status), f"{count:,}") for status, count in figures["statuses"].items()]
@@ -45,6 +46,9 @@ def _sections(figures: Figures) -> Iterator[str]:
     if figures["answered_by"]:
         parts = ", ".join(f"{who} {count:,.0f}" for who, count in figures["answered_by"].items())
         yield wrapped(f"Messages were answered by: {parts} (`epm_h2_messages_total`).")
+    if figures.get("stored_rows"):
+        parts = ", ".join(f"{where} {count:,.0f}" for where, count in figures["stored_rows"].items())
+        yield wrapped(f"Rows by id: {parts} (`epm_store_rows_total`).")
     if figures["differences"]:
         yield "## Differences"
         yield "\n".join(wrapped(f"- `{one['method']}` `{one['body'][:200]}`") for one in figures["differences"])

@@ -161,8 +161,8 @@ def _latency(figures: Figures) -> Iterator[str]:
     yield f"## Latency at {rate:,.0f} calls a second"
     yield wrapped(
         "Evenly spaced, ModelInfer of one row. A latency counts from when the call was due: waiting is part of it,",
-        "also where the generator itself began a call too late, which it shows as `late`. A tenth of the rate, in turns",
-        "with all of it, and how long the generator stood still, tell what is the machine's own.",
+        "also where the generator itself began a call too late, which it shows as `late`. A tenth of the rate, in",
+        "turns with all of it, and how long the generator stood still, tell what is the machine's own.",
     )
     rows = []
     for model, asked in product(models(figures), ("kserve_v2 at a rate", "kserve_v2 at a tenth")):

@@ -17,7 +17,7 @@ from serving.features.program import compile_program
 from serving.features.rows import RowSchema
 from serving.listeners.h2 import answer_kernels, epm_kernels, kserve_kernels, tf_serving_kernels
 from serving.listeners.h2 import request_kernels as to
-from serving.listeners.h2.table import flatten
+from serving.listeners.h2.flat import flatten
 from serving.pipeline import Prediction, RowWarning, WarningCode
 from serving.protocols.answers import answer_specs
 from serving.protocols.epm import Epm

@@ -3,7 +3,7 @@
 from random import Random
 
 from loadtest.listener.fuzzing import columns as raw
-from loadtest.listener.fuzzing import wire
+from loadtest.listener.fuzzing import ids, wire
 from loadtest.listener.fuzzing.columns import Column
 from serving.contract import Contract
 
@@ -20,7 +20,9 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
     fields = [wire.data(2, wire.joined(random, model, odd / 4))]
     if random.random() < 0.5:
         fields.insert(0, wire.data(1, random.choice(("a", "call-7", "研", "i" * 200))))
-    if random.random() < 0.1:
+    if random.random() < ids.SHARE:
+        fields.append(_entities(random, contract, n, odd))
+    elif random.random() < 0.1:
         for tensor in contract.tensors:
             width = 1
             for size in tensor.shape:
@@ -32,9 +34,16 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
     else:
         fields += [wire.data(3, _column(random, column, odd)) for column in raw.draw(random, contract, n, odd)]
     if random.random() < odd / 8:
-        ids = [wire.data(1, contract.entity_type), wire.data(2, "e-1"), wire.whole(3, 202601)]
-        fields.append(wire.data(4, b"".join(ids[: random.randint(0, 3)])))
+        fields.append(_entities(random, contract, n, odd))
     return wire.joined(random, fields, odd / 4)
+
+
+def _entities(random: Random, contract: Contract, n: int, odd: float) -> bytes:
+    kind = random.choice(("", "team")) if random.random() < odd / 4 else contract.entity_type
+    inner = [wire.data(1, kind), *(wire.data(2, str(one)) for one in ids.drawn(random, n, odd))]
+    if random.random() < 0.2:
+        inner.append(wire.whole(3, random.choice((0, 0, 202601, 202513))))
+    return wire.data(4, wire.joined(random, inner, odd / 4))
 
 
 def _column(random: Random, column: Column, odd: float) -> bytes:

@@ -4,7 +4,7 @@ import struct
 from random import Random
 
 from loadtest.listener.fuzzing import columns as raw
-from loadtest.listener.fuzzing import wire
+from loadtest.listener.fuzzing import ids, wire
 from loadtest.listener.fuzzing.columns import Column
 from serving.contract import Contract
 
@@ -20,6 +20,9 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
     n = raw.rows(random, odd)
     asked = _ready(random, contract, n, odd) if random.random() < 0.1 else None
     tensors = asked or [_tensor(random, column, n, odd) for column in raw.draw(random, contract, n, odd)]
+    if random.random() < ids.SHARE:
+        beside = tensors[:1] if random.random() < 0.1 else []
+        tensors = [("entity_id", "BYTES", _shaped(random, [n], odd), ids.drawn(random, n, odd)), *beside]
     in_raw = random.random() < 0.6
     name = random.choice(("", "nobody", contract.model.upper())) if random.random() < odd / 4 else contract.model
     fields = [wire.data(1, name)]

@@ -16,6 +16,7 @@ from loadtest.listener.trailers import TrailerReader
 from serving.gateway import Gateway
 from serving.listeners.handlers import Handlers
 from serving.settings import Settings
+from serving.store.facts import FactsEvent
 from serving.warm import warm
 
 STREAMS, MESSAGES = 8, 16
@@ -65,9 +66,12 @@ class _Context:
 class Handled:
     """The gateway's handlers in this process, with everything behind them and no listener before them."""
 
-    def __init__(self, model_repo: Path, cache: str = "off") -> None:
-        settings = Settings(model_repo=str(model_repo), cache=cache, log_level="error", repository_poll_seconds=0)
-        warm(store=False, csv=False)
+    def __init__(self, model_repo: Path, cache: str = "off", **more: str) -> None:
+        """more: settings of its online store."""
+        settings = Settings(
+            model_repo=str(model_repo), cache=cache, log_level="error", repository_poll_seconds=0, **more
+        )
+        warm(store=bool(more), csv=False)
         asyncio.set_event_loop(asyncio.new_event_loop())  # gRPC's server asks for one; asyncio.run leaves none behind
         self.gateway = Gateway(settings)
         self.gateway.repository.scan()
@@ -75,6 +79,12 @@ class Handled:
         listener: Any = self.gateway._grpc
         handlers: Handlers = listener._handlers
         self._of = handlers.of
+
+    async def put(self, events: Iterable[FactsEvent]) -> None:
+        """Connect to the online store and write facts into it, all that are there."""
+        store: Any = self.gateway.store
+        await store.start()
+        await store.put(list(events), None)
 
     async def answers(self, method: Method, bodies: Sequence[bytes]) -> list[Answer]:
         """To each body."""

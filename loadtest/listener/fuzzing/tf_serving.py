@@ -4,7 +4,7 @@ import struct
 from random import Random
 
 from loadtest.listener.fuzzing import columns as raw
-from loadtest.listener.fuzzing import wire
+from loadtest.listener.fuzzing import ids, wire
 from serving.contract import Contract
 
 FLOATS = {1: ("f", 5), 2: ("d", 6)}
@@ -27,7 +27,10 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
     """One. odd: how often each thing is what no honest client sends."""
     n = raw.rows(random, odd)
     spec = [wire.data(1, random.choice(("", "nobody")) if random.random() < odd / 4 else contract.model)]
-    if random.random() < 0.4:
+    by_id = random.random() < ids.SHARE
+    if by_id and random.random() < 0.5:
+        spec.append(wire.data(3, "by_id"))
+    elif random.random() < 0.4:
         signature = random.choice(("serving_default", "predict", "by_id", "x", ""))
         spec.append(wire.data(3, signature if random.random() < odd else "serving_default"))
     how = random.random()
@@ -36,7 +39,9 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
     elif how < 0.16 + odd / 4:
         spec.append(wire.data(4, random.choice(("stable", "latest", ""))))
     fields = [wire.data(1, wire.joined(random, spec, odd / 4))]
-    if random.random() < 0.1:
+    if by_id:
+        fields.append(_entry(random, "entity_id", _tensor(random, ids.drawn(random, n, odd), [n], odd), odd))
+    elif random.random() < 0.1:
         for tensor in contract.tensors:
             width = 1
             for size in tensor.shape:

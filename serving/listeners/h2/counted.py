@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import loop_state_kernels as at
+from serving.listeners.h2.flat import Flat
 from serving.listeners.h2.loop import Loop
-from serving.listeners.h2.table import Flat
 from serving.stages import BACKEND, CACHE, DECODE, ENCODE, FEATURES, QUEUE, STORE
 from serving.telemetry.loops import LoopCounts
 from serving.telemetry.metrics import Metrics

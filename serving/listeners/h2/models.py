@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from serving.listeners.h2.counted import Counted
+from serving.listeners.h2.flat import MOST_ROWS, Flat, flatten
 from serving.listeners.h2.loop import Loop
-from serving.listeners.h2.table import MOST_ROWS, Flat, Table, flatten
+from serving.listeners.h2.table import Table
 from serving.listeners.h2.table_kernels import show_table
 from serving.pipeline import Pipeline
 from serving.repository.repository import ModelState
