@@ -9,7 +9,7 @@ import numpy as np
 
 from loadtest.listener.fuzzing import columns as raw
 from serving.contract import Contract
-from serving.store.facts import FactsEvent, Months, Stamp
+from serving.store.facts import LONGEST_TEXT, FactsEvent, Months, Stamp
 
 KNOWN = 200
 SHARE = 0.15
@@ -36,9 +36,14 @@ def events(contracts: Sequence[Contract]) -> Iterator[FactsEvent]:
                 if column.months:
                     series[column.name] = Months(FIRST_MONTH + random.randrange(3), np.array(cells, np.float64))
                 elif not column.missing:
-                    facts[column.name] = "text" if random.random() < 0.003 else column.cells[0]
+                    facts[column.name] = "text" if random.random() < 0.003 else _fact(column.cells[0])
         stamp = Stamp(now - random.randrange(1, 40) * MONTH_MS, 1, "fuzz")
         yield FactsEvent(contracts[0].entity_type, _id(number), stamp, facts, series)
+
+
+def _fact(cell: raw.Cell) -> raw.Cell:
+    """As a feed may say it."""
+    return cell.encode("utf-8", "replace").decode()[:LONGEST_TEXT] if isinstance(cell, str) else cell
 
 
 def _id(number: int) -> str:
