@@ -8,6 +8,7 @@ from pathlib import Path
 from loadtest import servers
 from loadtest.bodies import PROTOCOLS, make_bodies
 from loadtest.h2.client import Load, Result, run
+from loadtest.listener.gateways import gateway as gateway_with
 from loadtest.measure import MeasurementError, Work, check_echo, check_gateway
 from loadtest.published import MODEL, newest_version
 from serving.contract import Contract
@@ -19,14 +20,14 @@ CALLS, WARM, TURNS = 200, 5, 40
 _PATIENCE = 30.0
 
 
-def gateway_beside_echo(repository: Path, rows: int, turns: int = TURNS) -> float:
-    """Processor time of a call of the echo over that of a call of the gateway.
+def gateway_beside_echo(repository: Path, rows: int, turns: int = TURNS, listener: str = "grpc_aio") -> float:
+    """Processor time of a call of the echo over that of a call of the gateway with this listener.
 
     Raises MeasurementError, LoadError, ServerError, WrongAnswerError.
     """
     contract = Contract.load(newest_version(repository / MODEL) / "contract.json")
     work = Work(PROTOCOL, rows, make_bodies(PROTOCOL, contract, rows, BODIES, SEED))
-    with servers.gateway(str(repository)) as gateway, servers.echo() as echo:
+    with gateway_with(repository, listener) as gateway, servers.echo() as echo:
         took: dict[servers.Server, list[float]] = {gateway: [], echo: []}
         for turn in range(WARM + turns):
             for server, times in took.items():

@@ -79,4 +79,15 @@ def watched() -> list[Watched]:
                 elsewhere=1.75,
             ),
         ]
+        + [
+            Watched(
+                f"listener-{rows}",
+                f"processor time of a call of {rows} row{'s' * (rows > 1)}, KServe v2, compiled listener beside echo",
+                "python -m loadtest.listener",
+                lambda repository, rows=rows: transport.gateway_beside_echo(repository, rows, listener="h2"),
+                factor=1.75,
+                elsewhere=2.5,
+            )
+            for rows in (1, 64)
+        ]
     )
