@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from loadtest.listener.fuzzing.requests import Method
 from loadtest.listener.fuzzing.sides import Answer, Handled
+from serving.protocols.by_id import ENTITY_ID
 from serving.stubs.foreign import tensorflow_serving_pb2 as serving
 
 INVALID = 3
@@ -27,10 +28,11 @@ async def names_another(handled: Handled, method: Method, body: bytes, expected:
     if _OTHER_ROWS.search(got.said):
         return True
     names = sorted(request.inputs)
+    ids = {ENTITY_ID} & set(names)  # without them it would be another kind of question
     for named in (name for name in names if got.said.startswith(f"{name}: ")):
         for beside in (named, *names):
             smaller = serving.PredictRequest(model_spec=request.model_spec)
-            for name in {named, beside}:
+            for name in {named, beside} | ids:
                 smaller.inputs[name].CopyFrom(request.inputs[name])
             (answer,) = await handled.answers(method, [smaller.SerializeToString()])
             if answer == got:
