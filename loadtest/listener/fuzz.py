@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from loadtest import servers
 from loadtest.listener import counters, fuzz_page
@@ -39,6 +40,8 @@ SHOWN = 10
 """Differences that are shrunk and told; more are counted."""
 OTHERS = "grpc_aio", "h2_python"
 """Listeners that a sample goes through as well."""
+PATIENCE = 60.0
+"""Seconds for Redis: the handlers here have no turn while others do, and nothing may be stale on one side only."""
 MOST_GROWTH_KIB = 8192.0
 """Between the middle of a long run and its end."""
 LONG = 200_000
@@ -68,8 +71,8 @@ def measure(options: argparse.Namespace) -> Figures:
     servers.pin(servers.CLIENT_CPU)
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(store_place(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "store"))
-        store = {"redis_url": place.url, "hash_key_file": str(place.folder / "key")}
-        store |= {"facts_token_file": str(place.token_file)}
+        store: dict[str, Any] = {"redis_url": place.url, "hash_key_file": str(place.folder / "key")}
+        store |= {"facts_token_file": str(place.token_file), "redis_timeout_seconds": PATIENCE}
         told = [f"--{name.replace('_', '-')}={value}" for name, value in store.items()]
         more = [*told, *options.settings]
         side = stack.enter_context(gateway(repo, options.listener, servers.SERVER_CPU, options.cache, more))

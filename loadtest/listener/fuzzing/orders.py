@@ -5,6 +5,7 @@ refusal names the first wrong column, so two gateways may name two. What is name
 """
 
 import re
+from itertools import product
 
 from google.protobuf.message import DecodeError
 
@@ -30,9 +31,9 @@ async def names_another(handled: Handled, method: Method, body: bytes, expected:
     names = sorted(request.inputs)
     ids = {ENTITY_ID} & set(names)  # without them it would be another kind of question
     for named in (name for name in names if got.said.startswith(f"{name}: ")):
-        for beside in (named, *names):
+        for beside, more in product((named, *names), (set[str](), ids)):
             smaller = serving.PredictRequest(model_spec=request.model_spec)
-            for name in {named, beside} | ids:
+            for name in {named, beside} | more:
                 smaller.inputs[name].CopyFrom(request.inputs[name])
             (answer,) = await handled.answers(method, [smaller.SerializeToString()])
             if answer == got:

@@ -66,7 +66,7 @@ class _Context:
 class Handled:
     """The gateway's handlers in this process, with everything behind them and no listener before them."""
 
-    def __init__(self, model_repo: Path, cache: str = "off", **more: str) -> None:
+    def __init__(self, model_repo: Path, cache: str = "off", **more: Any) -> None:
         """more: settings of its online store."""
         settings = Settings(
             model_repo=str(model_repo), cache=cache, log_level="error", repository_poll_seconds=0, **more
