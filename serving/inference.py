@@ -98,23 +98,33 @@ class Inference:
         """Whether so many rows can be answered without waiting for anything outside this thread."""
         return self.chain.here and not self._redis
 
-    def run(self, tensors: Tensors, watch: Stopwatch = UNTIMED) -> Tensors:
-        """Outputs of n rows, remembered or computed in this thread. Raises BackendFailed."""
+    @property
+    def generation(self) -> int | None:
+        """To be asked before facts are read, and handed to `run` and `infer`: what is erased meanwhile is not kept."""
+        return None if self.cache is None else self.cache.table.generation
+
+    def run(self, tensors: Tensors, watch: Stopwatch = UNTIMED, since: int | None = None) -> Tensors:
+        """Outputs of n rows, remembered or computed in this thread. since: a `generation`. Raises BackendFailed."""
         compute = partial(self._compute_now, watch)
         if self.cache is None:
             return compute(tensors)
-        outputs = self.cache.run(tensors, compute)
+        outputs = self.cache.run(tensors, compute, since)
         watch.lap(CACHE)
         return outputs
 
     async def infer(
-        self, tensors: Tensors, deadline: float | None, priority: Priority, watch: Stopwatch = UNTIMED
+        self,
+        tensors: Tensors,
+        deadline: float | None,
+        priority: Priority,
+        watch: Stopwatch = UNTIMED,
+        since: int | None = None,
     ) -> Tensors:
-        """Outputs of n rows, remembered or computed. Raises TooLate, Overloaded, BackendFailed."""
+        """Outputs of n rows, remembered or computed. since: as in `run`. Raises TooLate, Overloaded, BackendFailed."""
         compute = partial(self._compute, priority, watch)
         if self.cache is None:
             return await compute(tensors, deadline)
-        one = partial(self.cache.infer, compute=compute)
+        one = partial(self.cache.infer, compute=compute, since=since)
         if rows_of(tensors) <= LOOKED_UP:
             outputs = await one(tensors, deadline)
         else:

@@ -175,11 +175,12 @@ class Pipeline:
             return await self._answer(served, rows, prepare, deadline, priority, watch)
         watch.rows = rows = self._check_entities(served, inputs, entities)
         assert self.store is not None  # noqa: S101 (checked with the entities)
+        since = self.inferences.of(served).generation
         with self.admitted(rows):  # records of 4,096 entities are megabytes: they count from the start
             fetched = await self.store.fetch(entities.entity_type, entities.ids, deadline)
         watch.lap(STORE)
         prepare = partial(self._prepare_stored, served, inputs, deadline, fetched, entities.present_month)
-        return await self._answer(served, rows, prepare, deadline, priority, watch)
+        return await self._answer(served, rows, prepare, deadline, priority, watch, since)
 
     async def forget(
         self, entity_type: str, entity: str, everything: bool, deadline: float | None
@@ -240,6 +241,7 @@ class Pipeline:
         deadline: float | None,
         priority: Priority,
         watch: Stopwatch,
+        since: int | None = None,
     ) -> Prediction:
         """Few rows of a quick model at once; many in a worker; where something has to be waited for, it is."""
         inference = self.inferences.of(served)
@@ -257,20 +259,20 @@ class Pipeline:
         if rows <= self._settings.inline_rows or rows > self.max_rows:  # quick, or quickly refused
             prepared = timed()
             if inference.quick(rows):
-                return self._finish(served, prepared, inference.run(prepared.tensors, watch))
+                return self._finish(served, prepared, inference.run(prepared.tensors, watch, since))
             with self.admitted(rows):
-                tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
+                tensors = await inference.infer(prepared.tensors, deadline, priority, watch, since)
             return self._finish(served, prepared, tensors)
         if inference.here(rows):
 
             def whole() -> Prediction:
                 prepared = timed()
-                return finished(prepared, inference.run(prepared.tensors, watch))
+                return finished(prepared, inference.run(prepared.tensors, watch, since))
 
             return await self._in_worker(whole, rows, watch)
         with self.admitted(rows):
             prepared = await self._worked(timed, watch)
-            tensors = await inference.infer(prepared.tensors, deadline, priority, watch)
+            tensors = await inference.infer(prepared.tensors, deadline, priority, watch, since)
             return await self._worked(partial(finished, prepared, tensors), watch)
 
     def _admit(self, rows: int) -> None:

@@ -62,19 +62,19 @@ def replace(typing_context, address, expected, value):
 @bare_inlined
 def begin_change(lock):
     """The arrays are being changed from now on. lock: address of the sequence lock."""
-    release(lock, acquire(lock) + 1)
+    release(lock, (acquire(lock) + 1) | 1)
     fence()
 
 
 @bare_inlined
 def end_change(lock):
     """They are whole again."""
-    release(lock, acquire(lock) + 1)
+    release(lock, (acquire(lock) | 1) + 1)
 
 
 @bare_inlined
 def begin_read(lock):
-    """What `is_unchanged` wants to know afterwards."""
+    """What `is_unchanged` wants to know afterwards; odd: they are being changed, reading them is for nothing."""
     return acquire(lock)
 
 

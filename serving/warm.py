@@ -171,6 +171,7 @@ def _cache() -> None:
     table.find(keys, 1.0)
     table.put(keys, values, np.full(1, 2.0), 1.0)
     table.drop(keys)
+    table.clear()
     cache_kernels.checksums(keys.view(np.int64), values, row_keys.k0, row_keys.k1, np.empty(1, np.uint64))
 
 

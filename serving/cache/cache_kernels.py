@@ -4,7 +4,8 @@ slots: int64[s, 4 + V], s a multiple of WAYS; a row is (key, key, milliseconds a
        was last used) and the bytes of its value, all zero where it is free. The second half of a key says in which set
        it is, the first half which slot is the first choice.
 clock: int64[8]: turns, entries, hits, misses, evictions; the sequence lock of all this (`shared_kernels`): one thread
-       changes it at a time, others may `take` values meanwhile.
+       changes it at a time, others may `take` values meanwhile; its generation, another one after anything was
+       dropped.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ from serving.shared_kernels import begin_change, end_change
 
 WAYS = 8
 HEADER = 4
-TURNS, ENTRIES, HITS, MISSES, EVICTIONS, LOCK = range(6)
+TURNS, ENTRIES, HITS, MISSES, EVICTIONS, LOCK, GENERATION = range(7)
 CLOCK = 8
 EXPIRES, USED = 2, 3
 _HALF = np.uint64(32)
@@ -55,16 +56,10 @@ def _lock(clock):
     return clock.ctypes.data + 8 * LOCK
 
 
-@kernel
+@bare
 def _home(slots, low, high):
     """The slot in which a key is looked for first."""
-    return home_among(slots.shape[0], low, high)
-
-
-@bare
-def home_among(slots, low, high):
-    """As `_home`, among so many slots."""
-    sets = np.uint64(slots // WAYS)
+    sets = np.uint64(slots.shape[0] // WAYS)
     return np.int64(((np.uint64(high) >> _HALF) * sets) >> _HALF) * WAYS + (low & (WAYS - 1))
 
 
@@ -237,7 +232,7 @@ def take(slots, turns, low, high, now, out, at, width):
     slots: as above; turns: how many there were; now: milliseconds; out: int32[:], width: in words of four bytes.
     Nothing is true of the outcome before the sequence lock has been looked at again. What is taken counts as used.
     """
-    home = home_among(slots.shape[0], low, high)
+    home = _home(slots, low, high)
     for way in range(WAYS):
         i = home ^ way
         if slots[i, 0] == low and slots[i, 1] == high and slots[i, EXPIRES] > now:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakMethod
 
@@ -77,14 +78,15 @@ class PredictionCache:
         """Forget everything that is kept here."""
         self.table.clear()
 
-    def run(self, tensors: Tensors, compute: Compute) -> Tensors:
+    def run(self, tensors: Tensors, compute: Compute, since: int | None = None) -> Tensors:
         """Outputs of n rows, from the table and from one call of `compute` for those that it does not have.
 
+        since: the table's generation when their facts were read; if anything was dropped after that, nothing is kept.
         Equal rows are computed once. Redis has no part in it. Raises what `compute` raises, BackendFailed for an answer
         that is not what was promised; then nothing is kept.
         """
         begin, model = time.perf_counter(), 0.0
-        found = self._look_up(tensors)
+        found = self._look_up(tensors, since)
         if found is None:
             outputs = compute(tensors)
             self._choice.computed(rows_of(tensors), time.perf_counter() - begin)
@@ -101,14 +103,17 @@ class PredictionCache:
         self._choice.looked_up(rows_of(tensors), time.perf_counter() - begin - model)
         return outputs
 
-    async def infer(self, tensors: Tensors, deadline: float | None, compute: ComputeLater) -> Tensors:
+    async def infer(
+        self, tensors: Tensors, deadline: float | None, compute: ComputeLater, since: int | None = None
+    ) -> Tensors:
         """Outputs of n rows, from the table, other calls that compute them now, Redis, and one call of `compute`.
 
-        deadline: as time.monotonic() counts. Raises what `compute` raises, and as `run`; TooLate when the deadline
-        passes while another call computes a row. What goes wrong with others is no concern of this one.
+        deadline: as time.monotonic() counts; since: as in `run`. Raises what `compute` raises, and as `run`; TooLate
+        when the deadline passes while another call computes a row. What goes wrong with others is no concern of this
+        one.
         """
         begin, others = time.perf_counter(), 0.0
-        found = self._look_up(tensors)
+        found = self._look_up(tensors, since)
         if found is None:
             outputs = await compute(tensors, deadline)
             self._choice.computed(rows_of(tensors), time.perf_counter() - begin)
@@ -132,12 +137,13 @@ class PredictionCache:
         if self._redis is not None:
             await self._redis.drop(keys)
 
-    def _look_up(self, tensors: Tensors) -> Found | None:
+    def _look_up(self, tensors: Tensors, since: int | None) -> Found | None:
         """What the table has, None where it is not to be used."""
         rows = rows_of(tensors)
         if not self._choice.use_local(rows):
             return None
-        return self.table.look_up(self._row_keys, tensors, time.monotonic())
+        found = self.table.look_up(self._row_keys, tensors, time.monotonic())
+        return found if since is None else replace(found, generation=since)
 
     async def _obtain(self, wanted: "_Wanted") -> NDArray[np.uint8]:
         """The values of the m missing rows, uint8[m, W].

@@ -14,6 +14,7 @@ from serving.cache.row_keys import RowKeys
 _WAYS = 8
 _CLOCK = 8
 _ENTRIES, _HITS, _MISSES, _EVICTIONS = range(1, 5)
+_GENERATION = 6
 _HEADER = 32
 """Bytes of a slot besides its value: key, end of its life, when it was last used."""
 _MOST_SETS = 1 << 32
@@ -80,8 +81,6 @@ class Table:
         self._lock = Lock()
         self.taken = 0
         """Rows that others found with `cache_kernels.take`, as far as they have said so."""
-        self.generation = 0
-        """Another one after anything was dropped: what is being computed then may be what should be forgotten."""
 
     @staticmethod
     def bytes_for(entries: int, value_bytes: int) -> int:
@@ -102,6 +101,11 @@ class Table:
     def hits(self) -> int:
         """Rows found."""
         return int(self._clock[_HITS]) + self.taken
+
+    @property
+    def generation(self) -> int:
+        """Another one after anything was dropped: what is being computed then may be what should be forgotten."""
+        return int(self._clock[_GENERATION])
 
     @property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -172,7 +176,7 @@ class Table:
         from serving.cache import cache_kernels
 
         with self._lock:
-            self.generation += 1
+            self._clock[_GENERATION] += 1
             cache_kernels.drop(self._slots, self._clock, keys.view(np.int64))
 
     def clear(self) -> None:
@@ -180,11 +184,13 @@ class Table:
         from serving.cache import cache_kernels
 
         with self._lock:
-            self.generation += 1
+            self._clock[_GENERATION] += 1
             cache_kernels.begin(self._clock)
-            self._clock[_ENTRIES] = 0
-            self._memory.madvise(MADV_DONTNEED)  # of memory that is only ours: zeros from now on
-            cache_kernels.end(self._clock)
+            try:
+                self._memory.madvise(MADV_DONTNEED)  # of memory that is only ours: zeros from now on
+                self._clock[_ENTRIES] = 0
+            finally:
+                cache_kernels.end(self._clock)
 
 
 def _slot_bytes(value_bytes: int) -> int:

@@ -83,6 +83,9 @@ class Link:
     def connected(self) -> None:
         """Redis is there, for the first time or again; `age_seconds` still says how long it was away."""
 
+    def proved(self) -> None:
+        """It was found out, once more, that Redis can be used."""
+
     def lost(self) -> None:
         """Redis is away."""
 
@@ -176,6 +179,7 @@ class Link:
                     self._nudge.clear()
                     with contextlib.suppress(Late):  # busy; were it silent, the connection would be lost
                         await self.prove(connection)
+                        self.proved()
                         pause = _SHORTEST_PAUSE
             except Exception as error:  # of whatever kind: the next try may go better
                 reason = reason_of(error)

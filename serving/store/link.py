@@ -25,7 +25,8 @@ class StoreLink(Link):
 
     While `up`, whatever Redis says of keys below PREFIX reaches on_changed in order: names of keys, or None for all of
     them. on_connected: Redis is there, for the first time or again, and `age_seconds` still says how long it was away;
-    on_reset, before it: the data is not what it was. on_lost: Redis is away.
+    on_reset, before it: the data is not what it was. on_proved: it
+    has just been found to be there, again and again; on_lost: Redis is away.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class StoreLink(Link):
         hash_key: HashKey,
         timeout_seconds: float,
         on_connected: Callable[[], None],
+        on_proved: Callable[[], None],
         on_lost: Callable[[], None],
         on_changed: Callable[[list[bytes] | None], None],
         on_reset: Callable[[], None],
@@ -47,6 +49,7 @@ class StoreLink(Link):
         self._marker: bytes | None = None
         self._evicts = False
         self._on_connected = on_connected
+        self._on_proved = on_proved
         self._on_lost = on_lost
         self.resets = 0
         """How often Redis came back empty, was emptied, or was another one."""
@@ -96,6 +99,10 @@ class StoreLink(Link):
     def connected(self) -> None:
         """Hand it on."""
         self._on_connected()
+
+    def proved(self) -> None:
+        """Hand it on."""
+        self._on_proved()
 
     def lost(self) -> None:
         """Hand it on."""

@@ -28,6 +28,8 @@ _WRITERS = 4
 _ATTEMPTS = 32
 MOST_READ = 256
 """Records read by one command: Redis says nothing while it makes one answer, and others wait while it is taken in."""
+OPEN_SECONDS = 3 * PING_SECONDS
+"""How long after the last proof others may take records from the replica."""
 _LONGEST_TURN = 0.001
 """Seconds of merging, at 20 to 600 us an event, before the event loop has its turn again."""
 
@@ -85,7 +87,7 @@ class OnlineStore:
         self.most_stale_seconds = most_stale_seconds
         self.replica = Replica(replica_bytes)
         self.link = StoreLink(
-            url, hash_key, timeout_seconds, self._connected, self._lost, self._changed, self.replica.clear
+            url, hash_key, timeout_seconds, self._connected, self._proved, self._lost, self._changed, self.replica.clear
         )
         self._verifying: asyncio.Task[None] | None = None
         self._writers = asyncio.Semaphore(_WRITERS)
@@ -264,10 +266,14 @@ class OnlineStore:
     def _connected(self) -> None:
         """Look again at what is kept from before: changes and erasures in the meantime were not heard of."""
         self._forget_what_is_too_old()
-        self.replica.open_in(self.link.epoch)
+        self._proved()
         if self._verifying is not None:
             self._verifying.cancel()
         self._verifying = asyncio.create_task(self._verify())
+
+    def _proved(self) -> None:
+        """What is kept is right until somebody says otherwise: as long as this event loop has its turns to hear it."""
+        self.replica.open_in(self.link.epoch, OPEN_SECONDS)
 
     def _lost(self) -> None:
         """What is kept may have changed unseen: only `fetch` knows how to answer with it."""

@@ -1,5 +1,6 @@
 """The in-process replica of the online store: records in flat arrays, bounded, without a Python object an entity."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 _SLOT = 32
 """Bytes of a slot of the table."""
 _LARGEST_SHARE = 4
-_CLOCK, _EPOCH = 8, 6
+_CLOCK, _EPOCH, _UNTIL = 8, 6, 7
 _VERIFIED_AT_ONCE = 256
 _SLOTS_AT_ONCE = 1 << 16
 
@@ -73,8 +74,9 @@ class Replica:
         """Slots, ring and clock, as `replica_kernels` has them. They stay the same arrays."""
         return self._slots, self._ring, self._clock
 
-    def open_in(self, epoch: int) -> None:
-        """Other threads may take what was last right in this epoch; 0: nothing."""
+    def open_in(self, epoch: int, seconds: float = 3600.0) -> None:
+        """Other threads may take what was last right in this epoch, for so long; 0: nothing."""
+        self._clock[_UNTIL] = time.monotonic_ns() + int(seconds * 1e9)
         self._clock[_EPOCH] = epoch
 
     def collect(self, keys: NDArray[np.uint64], epoch: int, unverified: bool) -> Collected:

@@ -6,7 +6,7 @@ ring:  int64[w], blocks without gaps. The first word of a block is its size in w
        it: then two words of key and the bytes of the record follow, else zeros (and sizes of former empty blocks).
 clock: int64[8]: where the next record is tried, records, their words, evictions, the end of all words ever written;
        the sequence lock of all this (`shared_kernels`): one thread changes it, others may `take` records meanwhile; the
-       epoch in which they may, 0 for none.
+       epoch in which they may, 0 for none, and until when, in nanoseconds as `time.monotonic_ns()` counts.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from serving.jit import bare, kernel
 from serving.shared_kernels import begin_change, end_change, replace
 
-HAND, RECORDS, WORDS, EVICTIONS, WRITTEN, LOCK, EPOCH = range(7)
+HAND, RECORDS, WORDS, EVICTIONS, WRITTEN, LOCK, EPOCH, UNTIL = range(8)
 CLOCK = 8
 _LENGTH = (1 << 32) - 1
 _USED = 1 << 32

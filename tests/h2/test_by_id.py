@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import pytest
 from serving.listeners.h2 import table_kernels as held
 from serving.repository.repository import ModelState
 from serving.repository.versions import load_version
+from serving.store import replica_kernels
 from serving.store.facts import FactsEvent, Months, Stamp
 from serving.stubs.epm.v1 import prediction_pb2 as v1
+from serving.stubs.foreign import kserve_v2_pb2 as v2
 from serving.stubs.foreign import tensorflow_serving_pb2 as tfs
 from tests.h2 import kinds
 from tests.h2.asks import PATHS, STREAM, Question, body, by_python, sent
@@ -145,19 +147,48 @@ def test_messages_of_a_stream(place: Place, channel: grpc.Channel) -> None:
     ]
 
 
+LONGEST = held.MOST_TEXT // 2
 ODD = {
-    "nobody": ["canary-1", "nobody"],
-    "empty": ["canary-1", ""],
-    "long": ["canary-1", "c" * 600],
-    "wide": ["canary-1", "研" * 80],
+    "nobody": (["canary-1", "nobody"], "python"),
+    "empty": (["canary-1", ""], "python"),
+    "longest": (["canary-1", "c" * LONGEST], "compiled"),
+    "too long": (["canary-1", "c" * (LONGEST + 1)], "python"),
+    "wide": (["研发-工程师", "canary-1"], "compiled"),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_ids_are_pythons(place: Place, channel: grpc.Channel, odd: str, form: str) -> None:
+def test_odd_ids(place: Place, channel: grpc.Channel, odd: str, form: str) -> None:
+    asked, by = ODD[odd]
+    store, of_one = place.at.gateway.store, facts(1, 1)
+    events = [replace(of_one, entity=entity) for entity in asked if entity not in ("", "nobody")]
+    place.at.run(store.put(events, None))
+    place.at.run(store.fetch("employee", asked, None))
+    check(place, channel, form, request(form, "everything", asked), by)
+
+
+@pytest.mark.parametrize("form", ["kserve", "kserve_raw", "tf_serving"])
+def test_ids_in_one_column_of_a_matrix(place: Place, channel: grpc.Channel, form: str) -> None:
+    known(place, [1, 2])
+    asked = request(form, "everything", ids([1, 2]))
+    if form == "tf_serving":
+        tensors = tfs.PredictRequest.FromString(asked)
+        tensors.inputs["entity_id"].tensor_shape.dim.add().size = 1
+    else:
+        tensors = v2.ModelInferRequest.FromString(asked)
+        tensors.inputs[0].shape.append(1)
+    assert check(place, channel, form, asked, "compiled") == check(
+        place, channel, form, tensors.SerializeToString(), "compiled"
+    )
+
+
+def test_a_column_of_epm_with_that_name_is_no_ids(place: Place, channel: grpc.Channel) -> None:
     known(place, [1])
-    check(place, channel, form, request(form, "everything", ODD[odd]), "python")
+    for valid in (b"", b"\1"):
+        asked = v1.PredictRequest(model=v1.ModelRef(name="everything"))
+        asked.columns.add(name="entity_id", strings=v1.Strings(values=ids([1])), validity=valid)
+        assert check(place, channel, "epm", asked.SerializeToString(), "python")[0] == "INVALID_ARGUMENT"
 
 
 def test_ids_that_are_not_utf8_are_refused(place: Place, channel: grpc.Channel) -> None:
@@ -269,6 +300,46 @@ def test_facts_that_change_while_the_model_is_asked(place: Place, channel: grpc.
         place.at.run(backend.open())
         answer = call.result()
     assert ("OK", answer) == place.at.run(by_python(place.at.gateway.pipeline, "epm", asked))
+
+
+def test_nothing_is_kept_of_who_was_erased_while_the_model_was_asked(place: Place) -> None:
+    """Neither of rows that waited for their batch, nor of those that a handler had read."""
+    secrets = {name: getattr(place.at.settings, name) for name in ("redis_url", "hash_key_file", "facts_token_file")}
+    with Inside(place.root, cache="local", **secrets) as at, grpc.insecure_channel(at.grpc) as channel:
+        served, backend = made_to_wait(load_version(place.root / "leaves" / "1"))
+        serve(at, ModelState("leaves", {1: served}))
+        store, inference = at.gateway.store, at.gateway.pipeline.inferences.of(served)
+        put(at, [2000, 2001, 2002, 2003])
+        fetched = at.run(store.fetch("employee", ids([2000, 2001, 2002, 2003]), None))
+        keys = inference.row_keys(at.gateway.pipeline._prepare_stored(served, {}, None, fetched, None).tensors)
+        calls = [channel.unary_unary(PATHS["epm"]).future(request("epm", "leaves", ids([2000 + n]))) for n in range(4)]
+        at.run(backend.asked(1))
+        assert until(lambda: at.gateway.pipeline.rows_in_flight == 4)
+        forget = at.run(at.gateway.pipeline.forget("employee", "canary-2003", False, None))
+        at.run(store.delete("employee", "canary-2003", None))
+        at.run(forget())
+        at.run(backend.open())
+        answers = [v1.PredictResponse.FromString(call.result(timeout=60)) for call in calls]
+        assert [len(answer.row_errors) for answer in answers] == [0, 0, 0, 1]
+        assert not inference.cache.table.find(keys, time.monotonic()).hits.any()
+        again = v1.PredictResponse.FromString(channel.unary_unary(PATHS["epm"])(request("epm", "leaves", ids([2000]))))
+        assert again.outputs[0] == answers[0].outputs[0]
+        assert inference.cache.table.find(keys, time.monotonic()).hits.tolist() == [True, False, False, False]
+
+
+def test_when_the_event_loop_stands_still_the_replica_is_closed_after_a_while(
+    place: Place, channel: grpc.Channel
+) -> None:
+    """Nobody would hear of what others change."""
+    known(place, [1])
+    asked = request("epm", "everything", ids([1]))
+    check(place, channel, "epm", asked, "compiled")
+    place.at.gateway.store.replica.open_in(place.at.gateway.store.link.epoch, -1.0)
+    with answered_by(place.at, python=1):
+        assert sent(channel, "epm", asked)[0] == "OK"
+    _, _, clock = place.at.gateway.store.replica.arrays
+    assert until(lambda: clock[replica_kernels.UNTIL] > time.monotonic_ns())
+    check(place, channel, "epm", asked, "compiled")
 
 
 def test_rows_and_the_time_they_take_are_counted(place: Place, channel: grpc.Channel) -> None:

@@ -22,6 +22,8 @@ def request(random: Random, contract: Contract, odd: float) -> bytes:
         fields.insert(0, wire.data(1, random.choice(("a", "call-7", "研", "i" * 200))))
     if random.random() < ids.SHARE:
         fields.append(_entities(random, contract, n, odd))
+    elif odd and random.random() < odd / 4:  # by name only, as other protocols do it
+        fields.append(wire.data(3, _column(random, Column("entity_id", ids.drawn(random, n, odd), []), odd)))
     elif random.random() < 0.1:
         for tensor in contract.tensors:
             width = 1

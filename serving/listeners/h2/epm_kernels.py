@@ -134,6 +134,8 @@ def read_entities(data, at, end, request, column):
         if at == BAD:
             return False
         if tag >> 3 == 1:
+            if request[to.KIND_SIZE]:
+                return False
             request[to.KIND], request[to.KIND_SIZE] = at, size
         at += size
     return True

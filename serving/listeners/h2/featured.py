@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.backends.backend import Tensors
+from serving.backends.backend import Tensors, rows_of
 from serving.backends.batching import Priority
 from serving.cache.layout import OutputLayout
 from serving.errors import EpmError, Overloaded
@@ -135,27 +135,28 @@ class Featured:
         if not batch:
             return
         inference = self._pipeline.inferences.of(model.served)
+        since = min((asked.record.flags - 1 for asked in batch if asked.record.flags), default=None)
         tensors = _tensors(model.served, [asked.record for asked in batch])
         if inference.quick(rows):
             try:
-                self._tell(batch, serial, model.layout.pack(inference.run(tensors), rows))
+                self._tell(batch, serial, model.layout.pack(inference.run(tensors, since=since), rows))
             except Exception as error:  # of whatever kind: others wait
                 self._leave(batch, serial, error)
             return
         model.running += 1
-        task = asyncio.ensure_future(self._infer(serial, model, batch, tensors, rows, priority))
+        task = asyncio.ensure_future(self._infer(serial, model, batch, tensors, priority, since))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _infer(
-        self, serial: int, model: _Model, batch: list[_Asked], tensors: Tensors, rows: int, priority: int
+        self, serial: int, model: _Model, batch: list[_Asked], tensors: Tensors, priority: int, since: int | None
     ) -> None:
         deadlines = [asked.record.deadline for asked in batch]
         last = max(deadlines) / 1e9 if all(deadlines) else None
         low = Priority.LOW if priority == at.SAID_LOW else Priority.NORMAL
         try:
-            outputs = await self._pipeline.inferences.of(model.served).infer(tensors, last, low)
-            self._tell(batch, serial, model.layout.pack(outputs, rows))
+            outputs = await self._pipeline.inferences.of(model.served).infer(tensors, last, low, since=since)
+            self._tell(batch, serial, model.layout.pack(outputs, rows_of(tensors)))
         except Exception as error:
             self._leave(batch, serial, error)
         finally:

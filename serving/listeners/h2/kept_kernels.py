@@ -35,6 +35,8 @@ def kept(owner, address, n, _a, _b, _c):
     k0, k1 = np.uint64(model[of.KEPT_K0]), np.uint64(model[of.KEPT_K1])
     now = clock(loop[at.SMALL]) // _MILLISECOND
     seen = begin_read(lock)
+    if seen & 1 or clock_words[cache.ENTRIES] == 0:
+        return 0
     for i in range(n):
         copy(octets(first + i * a, a), 0, a, row, 0)
         copy(octets(second + i * b, b), 0, b, row, a)

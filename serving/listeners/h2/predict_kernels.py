@@ -109,7 +109,9 @@ def hand_features(loop, number, table, model, n):
     record = words(record_at, ring.RECORD)
     record[ring.KIND], record[ring.STREAM], record[ring.GENERATION] = ring.FEATURED, number, stream[at.GENERATION]
     record[ring.MODEL], record[ring.DEADLINE], record[ring.ROWS] = model[of.SERIAL], stream[at.DEADLINE], n
-    record[ring.FLAGS], record[ring.PRIORITY], record[ring.BODY] = 0, stream[at.PRIORITY], size
+    found = found_of(loop, table)
+    record[ring.SINCE] = 1 + found[held.SINCE] if found[held.BY_ID] else 0
+    record[ring.PRIORITY], record[ring.BODY] = stream[at.PRIORITY], size
     record[ring.BEGAN] = stream[at.BEGAN]
     out = octets(record_at + 8 * ring.RECORD, size)
     copy(octets(place(loop, table, held.FEATURES), 4 * n * features), 0, 4 * n * features, out, 0)

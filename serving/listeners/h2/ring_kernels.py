@@ -32,8 +32,9 @@ METHOD, DEADLINE, FLAGS, PRIORITY, TOKEN, BODY, BEGAN = 4, 5, 6, 7, 8, 9, 10
 """To Python: FLAGS: how the message is compressed (0: not), TOO_LARGE where it did not come; TOKEN, BODY: bytes of
 metadata and of the message behind the words."""
 TOO_LARGE, NO_MESSAGE = 8, 16
-MODEL, ROWS = 4, 8
-"""Of FEATURED: serial number of the model and rows, instead of METHOD and TOKEN."""
+MODEL, SINCE, ROWS = 4, 6, 8
+"""Of FEATURED: serial number of the model and rows, instead of METHOD and TOKEN; SINCE, instead of FLAGS: of rows by
+id, 1 + the generation of what was kept before their facts were read; 0: of other rows."""
 RECORD = 12
 """Words before the bytes of a record to Python."""
 STATUS, MESSAGE_BYTES, TRAILERS = 4, 5, 6

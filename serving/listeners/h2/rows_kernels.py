@@ -118,13 +118,16 @@ def assemble(loop, table, model, data, request, columns):
 def asks_by_id(loop, table, model, data, request, columns):
     """Whether the request brings ids of entities that the model takes, and nothing else."""
     column = columns[0]
-    if request[to.COLUMNS] != 1 or column[to.TYPE] != to.TEXT or column[to.DIMENSIONS] != 1:
+    flat = column[to.DIMENSIONS] == 1 or (column[to.DIMENSIONS] == 2 and column[to.SECOND] == 1)
+    if request[to.COLUMNS] != 1 or column[to.TYPE] != to.TEXT or not flat:
         return False
     if request[to.ENTITIES]:
         size = request[to.KIND_SIZE]
         return model[of.ENTITY_SIZE] == size + 1 and same(
             octets(model[of.ENTITY], size), 0, data, request[to.KIND], size
         )
+    if column[SENT_AS] == AS_COLUMN:  # epm.v1 has entities for it
+        return False
     hints = words(held.place(loop, table, held.HINTS), to.MOST_COLUMNS)
     return model[of.IDS_NUMBER] >= 0 and sent(model, data, column, hints, 0) == model[of.IDS_NUMBER]
 

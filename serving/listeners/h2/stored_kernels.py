@@ -7,6 +7,7 @@ is not as common as that is left to Python.
 import numpy as np
 from numba import types
 
+from serving.cache import cache_kernels as cache
 from serving.features.memory_kernels import prefetch
 from serving.features.row_kernels import mark_stale
 from serving.hash_kernels import siphash128
@@ -42,7 +43,7 @@ SLOTS, SLOT_COUNT, RING, RING_WORDS, CLOCK, K0, K1 = range(7)
 """The replica's arrays, and the bits of the key under which ids are hashed."""
 STORE = 8
 
-_FOUND, _NOT_FOUND = 0, 1
+_FOUND = 0
 _FIRST = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
@@ -57,6 +58,8 @@ def stored(owner, number, address, serial, _a, _b):
         return 0
     table, store, stream = words(loop[at.TABLE], held.TABLE), words(loop[at.STORE], STORE), stream_at(loop, number)
     times = words(place(loop, table, held.TIMES), count.TIMES)
+    if model[of.KEPT_CLOCK]:
+        found_of(loop, table)[held.SINCE] = acquire(model[of.KEPT_CLOCK] + 8 * cache.GENERATION)
     began = clock(loop[at.SMALL]) if loop[at.METRICS] else 0
     n = hash_ids(loop, table, model, store, octets(stream[at.BODY], stream[at.BODY_SIZE]), columns_of(loop, table)[0])
     if n == 0 or not take_records(loop, table, store, n):
@@ -93,6 +96,7 @@ def hash_ids(loop, table, model, store, data, column):
         low, high = siphash128(text, 0, kind + size, k0, k1)
         keys[i, 0], keys[i, 1] = np.int64(low), np.int64(high)
         prefetch(slots, 4 * (keys[i, 0] & (store[SLOT_COUNT] - 1)))
+    text[:] = 0  # whose ids they were is nobody's business any more
     start, size, cursor = next_text(data, column, cursor)
     return n if start < 0 and cursor != BAD else 0
 
@@ -102,8 +106,8 @@ def take_records(loop, table, store, n):
     """The records of n keys, all of one moment; False where one is missing, or something was changed meanwhile."""
     lock = store[CLOCK] + 8 * replica.LOCK
     seen = begin_read(lock)
-    epoch = acquire(store[CLOCK] + 8 * replica.EPOCH)
-    if epoch == 0:
+    epoch, until = acquire(store[CLOCK] + 8 * replica.EPOCH), acquire(store[CLOCK] + 8 * replica.UNTIL)
+    if seen & 1 or epoch == 0 or loop[at.NOW] > until:
         return False
     slots, ring = word_rows(store[SLOTS], store[SLOT_COUNT], 4), words(store[RING], store[RING_WORDS])
     records = words(place(loop, table, held.RECORDS), held.RECORD_WORDS)
@@ -146,6 +150,8 @@ def read_rows(loop, table, model, n):
         read,
         read_where,
     )
+    records = words(place(loop, table, held.RECORDS), held.RECORD_WORDS)
+    records[: (places[1, n - 1] + 7) >> 3] = 0  # erasing must not have to look for copies
     for i in range(n):
         if read[i] != FINE:
             return False

@@ -32,8 +32,9 @@ ANSWER, ANSWER_SIZE, TIMES = 27, 28, 29
 """uint8[ANSWER_SIZE]; int64[8]."""
 FOUND = 30
 """int64[FOUND_WORDS]: rows; whether they are ready tensors; how many outputs are wanted; rows below the contract's
-coverage, and inputs that bear a mark; whether they were asked for by id."""
-ROWS, READY, WANTED_COUNT, LOW, MARKED, BY_ID = range(6)
+coverage, and inputs that bear a mark; whether they were asked for by id, and then the
+generation of what was kept before their facts were read."""
+ROWS, READY, WANTED_COUNT, LOW, MARKED, BY_ID, SINCE = range(7)
 FOUND_WORDS = 8
 KEYS, RECORDS, PLACES, STATE, AS_OF, READ, READ_WHERE, REPLACED, OLDEST, TEXT = range(31, 41)
 """Of ids: int64[n, 2], int64[RECORD_WORDS], int64[2, n], uint8[n], int64[n, inputs], uint8[n], int32[n], bool[inputs],
