@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from serving.listeners.h2 import table_kernels as held
+from serving.listeners.h2.featured import RUNNING
 from serving.repository.repository import ModelState
 from serving.repository.versions import load_version
 from serving.store import replica_kernels
@@ -312,8 +313,11 @@ def test_nothing_is_kept_of_who_was_erased_while_the_model_was_asked(place: Plac
         put(at, [2000, 2001, 2002, 2003])
         fetched = at.run(store.fetch("employee", ids([2000, 2001, 2002, 2003]), None))
         keys = inference.row_keys(at.gateway.pipeline._prepare_stored(served, {}, None, fetched, None).tensors)
-        calls = [channel.unary_unary(PATHS["epm"]).future(request("epm", "leaves", ids([2000 + n]))) for n in range(4)]
-        at.run(backend.asked(1))
+        ask, calls = channel.unary_unary(PATHS["epm"]), []
+        for number in range(4):
+            calls.append(ask.future(request("epm", "leaves", ids([2000 + number]))))
+            if number < RUNNING:
+                at.run(backend.asked(number + 1))
         assert until(lambda: at.gateway.pipeline.rows_in_flight == 4)
         forget = at.run(at.gateway.pipeline.forget("employee", "canary-2003", False, None))
         at.run(store.delete("employee", "canary-2003", None))
