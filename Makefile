@@ -44,7 +44,7 @@ WARMED := $(CURDIR)/build/warmed
 test: .venv/.test system-packages  ## lint, all tests but those marked slow, the ratios of `make gate`
 	@echo "compiling all kernels meanwhile"
 	@EPM_JIT_CACHE_DIR=$(WARMED) $(BIN)/epm warm > /dev/null 2>&1 & \
-	$(MAKE) --no-print-directory lint; status=$$?; wait; exit $$status
+	make --no-print-directory lint; status=$$?; wait; exit $$status  # not $(MAKE): `make -n test` would do it
 	@kept=$$($(BIN)/python -c "from serving.settings import jit_cache_root; print(jit_cache_root() or '')"); \
 	test -z "$$kept" || { mkdir -p "$$kept" && cp -rn $(WARMED)/. "$$kept"; }
 	WARMED=$(WARMED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone"
