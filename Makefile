@@ -37,14 +37,15 @@ run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRP
 	$(BIN)/epm predict examples/employees.csv --address $${grpc#grpc=} || { kill $$gateway; wait $$gateway; exit 1; }; \
 	echo; echo "serving gRPC on $${grpc#grpc=}, HTTP on $${http#http=}; Ctrl-C ends it"; wait $$gateway
 
-# Kernels as `epm warm` leaves them, and nothing else: tests hold it against what gateways then miss.
+# Kernels as `epm warm` leaves them, and nothing else: tests hold it against what gateways then miss. Lint is called
+# as `make`, not by the variable of that name: `make -n test` would carry the line out.
 WARMED := $(CURDIR)/build/warmed
 
 .PHONY: test
 test: .venv/.test system-packages  ## lint, all tests but those marked slow, the ratios of `make gate`
 	@echo "compiling all kernels meanwhile"
 	@EPM_JIT_CACHE_DIR=$(WARMED) $(BIN)/epm warm > /dev/null 2>&1 & \
-	make --no-print-directory lint; status=$$?; wait; exit $$status  # not $(MAKE): `make -n test` would do it
+	make --no-print-directory lint; status=$$?; wait; exit $$status
 	@kept=$$($(BIN)/python -c "from serving.settings import jit_cache_root; print(jit_cache_root() or '')"); \
 	test -z "$$kept" || { mkdir -p "$$kept" && cp -rn $(WARMED)/. "$$kept"; }
 	WARMED=$(WARMED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone"
