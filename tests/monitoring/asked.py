@@ -45,7 +45,8 @@ class Run:
         return [told for one in asked for told in self._silent(one)]
 
     def _silent(self, asked: Asked) -> Iterator[str]:
-        series = self.prometheus.over(asked.expr, self.start, self.end, STEP)
+        steps = (self.end - self.start) // STEP  # counted back from the end: what came last is seen
+        series = self.prometheus.over(asked.expr, self.end - steps * STEP, self.end, STEP)
         if not any(math.isfinite(value) for one in series for _, value in one.points):
             yield f"{asked.where}: nothing comes of {asked.expr}"
         for selector in asked.reads:
