@@ -2,11 +2,13 @@
 
 import gzip
 import struct
+import time
 import zlib
 
 import pytest
 
 from loadtest.h2 import frames
+from tests.faults.protocols import Epm, ask
 from tests.h2 import raw
 from tests.h2.in_process import inside, resident
 from tests.h2.raw import IS_LIVE, LIVE, STREAM, Raw, data
@@ -18,6 +20,7 @@ MIB = 1 << 20
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 4, 8, 12, 13
 BODY = raw.filler(300)
+PREDICT, ASKED = "/epm.v1.PredictionService/Predict", Epm.encode(None, ask(hours=[40.5]))
 
 
 def _compressed(body: bytes) -> bytes:
@@ -106,3 +109,14 @@ def test_any_limit_of_messages_is_kept(size, small_repository):
             for stream in range(7, 207, 2):
                 assert asked.ask(stream, fits).messages == [IS_LIVE]
         assert served.comes_to_rest(), served.state()
+
+
+@pytest.mark.parametrize(("allowed", "status"), [("1n", DEADLINE_EXCEEDED), ("1m", DEADLINE_EXCEEDED), ("1M", 0)])
+def test_a_prediction_whose_message_comes_after_its_deadline_is_not_answered(served, allowed, status):
+    with Raw(served.grpc) as asked:
+        asked.send(asked.headers(1, asked.fields(PREDICT, grpc_timeout=allowed)))
+        asked.settle()
+        time.sleep(0.02)  # as long as the longer one and more
+        asked.send(data(1, frames.message(ASKED), end=True))
+        outcome = asked.outcome(1)
+        assert (outcome.status, len(outcome.messages)) == (status, int(status == 0))
