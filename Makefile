@@ -3,7 +3,8 @@
 SHELL := /bin/bash
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
 BIN := .venv/bin
-UV := $(BIN)/uv --system-certs pip install --quiet --python $(BIN)/python
+# Compiled at once: where PYTHONDONTWRITEBYTECODE is set, every start would compile all of Numba's sources once more.
+UV := $(BIN)/uv --system-certs pip install --quiet --compile-bytecode --python $(BIN)/python
 LOCK := --require-hashes --no-deps -r
 .DEFAULT_GOAL := help
 

@@ -222,7 +222,7 @@ class _KernelCache(NullCache):
             )
 
     def _file(self, sig: Any, codegen: Any) -> str:
-        key = (self._name, self._line, str(sig), codegen.magic_tuple(), int(config.OPT), config.BOUNDSCHECK)
+        key = (self._name, self._line, str(sig), codegen.magic_tuple(), int(config.OPT), bool(config.BOUNDSCHECK))
         return f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}"
 
 

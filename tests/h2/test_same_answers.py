@@ -171,6 +171,15 @@ def test_what_is_wrong_gets_the_same_error(at: Inside, channel: grpc.Channel, wr
         assert check(at, channel, form, Question(name, WRONG[wrong]), "python")[0] == "INVALID_ARGUMENT"
 
 
+def test_a_history_of_one_month_is_no_number(at: Inside, channel: grpc.Channel) -> None:
+    """In epm.v1; in the other protocols a number a row may come in two dimensions."""
+    for name in ("grade", "linear"):
+        question = Question(name, {"hours": np.ones((1, 1))})
+        assert check(at, channel, "epm", question, "python")[0] == "INVALID_ARGUMENT"
+        for form in set(PATHS) - {"epm"}:
+            assert check(at, channel, form, question, MODELS[name].how)[0] == "OK"
+
+
 @pytest.mark.parametrize("form", PATHS)
 def test_calls_with_any_priority_and_deadline(at: Inside, channel: grpc.Channel, form: str) -> None:
     for name in ("grade", "linear"):

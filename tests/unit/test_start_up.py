@@ -105,7 +105,7 @@ def test_a_kernel_is_no_closure() -> None:
 @pytest.mark.integration
 def test_a_gateway_with_one_model_stays_below_300_mb_also_after_large_calls() -> None:
     hours = {"inputs": {"hours": [40.0] * 4096}}
-    with gateway(ROOT / "model_repo") as running:
+    with gateway(ROOT / "model_repo", listener="grpc_aio") as running:
         for body in (hours, {"inputs": {"hours": [40.0]}}, hours):
             request = urllib.request.Request(
                 f"http://{running.http}/v1/models/performance_model:predict", json.dumps(body).encode()

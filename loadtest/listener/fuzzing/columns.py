@@ -48,6 +48,10 @@ def draw(random: Random, contract: Contract, n: int, odd: float) -> list[Column]
         again = random.choice(columns)
         name = random.choice((again.name, "nobody", "features", "entity_id", "", "研发"))
         columns.append(Column(name, again.cells, again.missing, again.months, again.lengths))
+    if random.random() < odd / 2 and columns:  # what is meant for one input, or as a history, sent as something else
+        one, other = random.choice(columns), random.choice(columns)
+        one.name, other.name = other.name, one.name
+        one.months = random.choice((0, 1, 2, contract.months))
     if random.random() < 0.1:
         random.shuffle(columns)
     return columns

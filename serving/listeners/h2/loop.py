@@ -138,6 +138,7 @@ class Loop:
             at.SAID: self._keep(np.array([[text.ctypes.data, text.size] for text in sentences], np.int64)),
             at.SELF: self.address,
             at.STORE: store,
+            at.STUCK_AT: -1,
             **library.steps(),
         }
         for word, value in values.items():

@@ -5,6 +5,7 @@ from serving.listeners.h2 import count_kernels as count
 from serving.listeners.h2 import libc_kernels as c
 from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import nghttp2_kernels as h2
+from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2.buffer_kernels import append, give_back
 from serving.listeners.h2.callback_kernels import DONE
 from serving.listeners.h2.hand_kernels import tell_gone, wake_python
@@ -177,17 +178,26 @@ def receive(loop, number):
 
 @general
 def work(loop):
-    """Go on with all streams that are ready; how many have to wait for room in the ring."""
+    """Go on with all streams that are ready; how many have to wait for room in the ring.
+
+    Those that wait already are tried when Python has read on, until one of them finds no room again.
+    """
     ready = words(loop[at.READY], loop[at.STREAM_COUNT])
+    read = acquire(loop[at.TO_PYTHON] + 8 * ring.DONE)
+    room = read != loop[at.STUCK_AT]
     waiting = i = 0
     while i < loop[at.READY_COUNT]:
         number = ready[i]
-        stream_at(loop, number)[at.IS_READY] = 0
+        stream = stream_at(loop, number)
         i += 1
-        if not advance(loop, number):
-            stream_at(loop, number)[at.IS_READY] = 1
-            ready[waiting] = number
-            waiting += 1
+        if room or stream[at.WAITS] == 0:
+            stream[at.IS_READY] = stream[at.WAITS] = 0
+            if advance(loop, number):
+                continue
+            stream[at.IS_READY] = stream[at.WAITS] = 1
+            loop[at.STUCK_AT], room = read, False
+        ready[waiting] = number
+        waiting += 1
     loop[at.READY_COUNT] = waiting
     return waiting
 

@@ -75,6 +75,8 @@ STORED, KEPT = 71, 72
 """More steps: rows by id, and predictions that are kept."""
 STORE = 73
 """Address of the online store's replica (`stored_kernels`), 0 for none."""
+STUCK_AT = 74
+"""How far Python had read the ring to it when a stream last found no room there; -1: never."""
 LOOP = 80
 
 SHARED_TABLE, SHARED_EPOCH = 0, 1
@@ -119,7 +121,8 @@ its priority; bits of headers that came; whether Python knows of this stream."""
 UNSAID, PLAINLY_SAID, OTHERWISE, SAID_LOW = range(4)
 CONSUMED, END_TOLD, ASKED = 31, 32, 33
 """Bytes of the body that were given back to the flow control; whether Python knows that the client has sent
-everything; serial number of the model whose outputs are awaited, 0: none."""
+everything; serial number of the model whose outputs are awaited, 0: none, WHOLE: the call goes to Python as a whole."""
+WHOLE = -1
 LAPS = 34
 """int64[4]: when the stages of a featured call ended (`count_kernels`)."""
 STORE_TOOK = 38
@@ -128,7 +131,9 @@ MOVED = 39
 """When the client last sent or took anything of it, as NOW counts."""
 ROWS_HASH = 40
 """Of the rows of a featured call by id: what is stored may have changed when Python answers."""
-STREAM = 41
+WAITS = 41
+"""Whether it waits for room in the ring to Python."""
+STREAM = 42
 
 METHOD_PATH, METHOD_PATH_SIZE, METHOD_HASH, METHOD_KIND, METHOD_CODEC = range(5)
 """Of a method: its path; how it is called; which reader and writer it has."""

@@ -106,7 +106,7 @@ def advance_unary(loop, number, stream, codec):
     if not there or stream[at.BODY_SIZE] != PREFIX + size:
         say(loop, number, at.NOT_ONE_MESSAGE)
         return True
-    if codec != at.NO_CODEC and compressed == 0 and may_compute(loop, stream):
+    if codec != at.NO_CODEC and compressed == 0 and stream[at.ASKED] != at.WHOLE and may_compute(loop, stream):
         outcome = predict(loop, number, codec, PREFIX, size, False)
         if outcome == ANSWERED:
             words(loop[at.COUNTED], count.COUNTS)[count.ANSWERED] += 1
@@ -118,8 +118,8 @@ def advance_unary(loop, number, stream, codec):
     if compressed:
         flags = stream[at.COMPRESSION] if stream[at.COMPRESSION] else 4
     if not hand_unary(loop, number, flags, PREFIX, size):
-        say(loop, number, at.NO_ROOM)
-    elif stream[at.BODY_ROOM] > KEPT_ROOM:
+        return False
+    if stream[at.BODY_ROOM] > KEPT_ROOM:
         give_back(loop, stream, at.BODY)
         stream[at.CONSUMED] = 0
     return True

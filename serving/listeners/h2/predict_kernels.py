@@ -9,11 +9,11 @@ from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2 import table_kernels as held
-from serving.listeners.h2.hand_kernels import hand_unary, notify
+from serving.listeners.h2.hand_kernels import notify
 from serving.listeners.h2.libc_kernels import clock
 from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import call, copy, octets, words
-from serving.listeners.h2.stream_kernels import PREFIX, finish
+from serving.listeners.h2.stream_kernels import PREFIX, finish, make_ready
 from serving.listeners.h2.table_kernels import place
 from serving.listeners.h2.views_kernels import found_of, marks_of
 
@@ -131,8 +131,9 @@ def with_outputs(loop, number, record, data):
     if record[ring.KIND] == ring.OUTPUTS and answer_with(loop, number, record, data):
         words(loop[at.COUNTED], count.COUNTS)[count.FEATURED] += 1
         finish(loop, number)
-        return True
-    return hand_unary(loop, number, 0, PREFIX, stream[at.BODY_SIZE] - PREFIX)
+    else:
+        stream[at.ASKED] = at.WHOLE
+        make_ready(loop, number)
 
 
 @general

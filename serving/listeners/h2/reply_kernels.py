@@ -61,5 +61,5 @@ def take_reply(loop, record, data):
             reset(loop, number, h2.ENHANCE_YOUR_CALM)
             return
         finish(loop, number)
-    elif not with_outputs(loop, number, record, data):
-        say(loop, number, at.NO_ROOM)
+    else:
+        with_outputs(loop, number, record, data)

@@ -96,7 +96,7 @@ def assemble(loop, table, model, data, request, columns):
             if not read_histories(loop, table, model, data, column, kind, place, n, taken):
                 return LEFT, False
             continue
-        if column[to.DIMENSIONS] > 2 or (column[to.DIMENSIONS] == 2 and column[to.SECOND] != 1):
+        if column[to.DIMENSIONS] > 2 or (column[to.DIMENSIONS] == 2 and not is_single(column)):
             return LEFT, False
         cells = doubles(held.place(loop, table, held.VALUES) + 8 * place, n * single - place)
         if column[to.TYPE] == to.TEXT:
@@ -112,6 +112,12 @@ def assemble(loop, table, model, data, request, columns):
     if ready and (columns_given or ready != model[of.READY_COUNT]):
         return LEFT, False
     return n, ready > 0
+
+
+@bare_inlined
+def is_single(column):
+    """Whether a column of two dimensions is one value a row; of epm.v1 it is a history, however short."""
+    return column[to.SECOND] == 1 and column[SENT_AS] != AS_COLUMN
 
 
 @bare
