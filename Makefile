@@ -42,14 +42,22 @@ run: .venv/.gateway  ## start the gateway, score examples/employees.csv over gRP
 # as `make`, not by the variable of that name: `make -n test` would carry the line out.
 WARMED := $(CURDIR)/build/warmed
 
+# All tests run where every access of compiled code is checked, and what gateways answer comes through the compiled
+# listener. What a client may notice is asked once more of what is shipped: no checks, the default listener.
+CHECKED := NUMBA_BOUNDSCHECK=1 EPM_LISTENER=h2
+AS_SHIPPED := tests/conformance tests/faults tests/h2 $(addprefix tests/integration/test_, \
+  connection_age.py metrics.py refusals.py rolling_drain.py shutdown.py signals.py start.py versions.py workers.py)
+
 .PHONY: test
 test: .venv/.test system-packages  ## lint, all tests but those marked slow, the ratios of `make gate`
-	@echo "compiling all kernels meanwhile"
-	@EPM_JIT_CACHE_DIR=$(WARMED) $(BIN)/epm warm > /dev/null 2>&1 & \
+	@echo "compiling all kernels meanwhile, with checks of every access and without"
+	@NUMBA_BOUNDSCHECK=1 EPM_JIT_CACHE_DIR=$(WARMED) $(BIN)/epm warm > /dev/null 2>&1 & \
+	EPM_JIT_CACHE_DIR=$(WARMED) $(BIN)/epm warm > /dev/null 2>&1 & \
 	make --no-print-directory lint; status=$$?; wait; exit $$status
 	@kept=$$($(BIN)/python -c "from serving.settings import jit_cache_root; print(jit_cache_root() or '')"); \
 	test -z "$$kept" || { mkdir -p "$$kept" && cp -rn $(WARMED)/. "$$kept"; }
-	WARMED=$(WARMED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone"
+	$(CHECKED) WARMED=$(WARMED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not alone" $(AS_SHIPPED)
 	$(BIN)/python -m pytest -m "alone and not slow"
 	$(BIN)/python -m loadtest.gate
 

@@ -272,11 +272,21 @@ def _compiled(
     return compiled
 
 
+def _end_outside(raised: Any) -> None:
+    """Instead of `sys.__unraisablehook__`."""
+    sys.__unraisablehook__(raised)
+    if issubclass(raised.exc_type, IndexError):
+        os._exit(70)
+
+
 def callback(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """A kernel of one signature that a C library calls: its `address` is what is handed over. Compiled when it is made.
 
-    It must raise nothing: an exception is shown on standard error, and zero is returned.
+    It must raise nothing: an exception is shown on standard error, and zero is returned. In a build with checks
+    (NUMBA_BOUNDSCHECK=1) the process ends where one goes outside of an array: that is what such a build is for.
     """
+    if config.BOUNDSCHECK and sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _end_outside
 
     def made(function: Callable[..., Any]) -> Any:
         called: Any = CFunc(

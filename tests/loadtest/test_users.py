@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 WIDE = ("--p50-times", "25", "--p99-times", "200", "--calls", "0.2")
 WIDER = ("--p50-times", "100", "--p99-times", "1000", "--calls", "0.05")
-SLOW = f"{sys.executable} -m tests.support.slow_gateway 60 --grpc-port 0 --http-port 0 --cache off"
+SLOW = f"{sys.executable} -m tests.support.slow_gateway 60 --grpc-port 0 --http-port 0 --cache off --listener grpc_aio"
 LOCUSTFILE = "loadtest/locustfile.py"
 
 

@@ -1,6 +1,7 @@
 """A real gateway that answers late: `python -m tests.support.slow_gateway MILLISECONDS [options of epm serve]`.
 
-Every prediction waits so long before it begins, without holding up the others. Nothing in the product can do this.
+Every prediction that Python answers waits so long before it begins, without holding up the others. Nothing in the
+product can do this.
 """
 
 import asyncio
