@@ -114,6 +114,7 @@ def test_swaps_under_load_lose_no_call_and_every_answer_is_right_for_its_version
         publish(watched.root, "busy", version, seed=10 + version)
         assert until(lambda version=version: answer(watched.at, "busy")[0] == version)
         right[version] = tuple(answer(watched.at, "busy")[1])
+        assert until(lambda version=version: seen[-1].probabilities == right[version])
     stop.set()
     for thread in threads:
         thread.join(20)

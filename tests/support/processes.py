@@ -10,6 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from tests.support.pausing import pause_group
+
 
 class ServerProcess(ABC):
     """Keeps its ports as long as it lives, whatever happens to its processes, which are found by the id of the first.
@@ -77,21 +79,18 @@ class ServerProcess(ABC):
         """End all its processes as if the power had failed (SIGKILL)."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
-                self._signal(signal.SIGKILL)
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
             shutil.rmtree(self.folder)
 
     def pause(self) -> None:
         """Stop all its processes from doing anything (SIGSTOP): connections stay open and nothing is answered."""
-        self._signal(signal.SIGSTOP)
+        pause_group(self._process.pid)
 
     def resume(self) -> None:
         """Let them go on (SIGCONT)."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
-        os.killpg(self._process.pid, number)  # the session is its own, so the group is the server and its children
+        os.killpg(self._process.pid, signal.SIGCONT)  # its group is the server and its children
 
     def __enter__(self):
         self.start()

@@ -10,6 +10,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.support.pausing import pause
 from tests.support.ports import free_ports
 
 
@@ -63,7 +64,7 @@ class RedisServer:
 
     def pause(self) -> None:
         """Stop it from doing anything (SIGSTOP): connections stay open and nothing is answered."""
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process.pid)
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""
