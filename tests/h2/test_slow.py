@@ -206,3 +206,28 @@ def test_a_full_ring_holds_up_calls_and_streams_and_nothing_is_lost(small_reposi
             assert other.outcome(1).status == 0
             assert other.ask(3, body).messages == [IS_LIVE]
         assert served.comes_to_rest(), served.state()
+
+
+def test_calls_that_wait_for_the_ring_leave_memory_for_others(small_repository):
+    go_on = threading.Event()
+
+    async def stand_still() -> None:
+        go_on.wait(60)
+
+    limits = {"max_message_bytes": 16384, "max_open_calls": 2000, "message_memory_bytes": 4 * MIB}
+    with inside(small_repository, **limits) as served, Raw(served.grpc) as asked:
+        asked.settle()
+        asked.send(frames.window_update(0, 1 << 30))
+        standing = threading.Thread(target=served.run, args=(stand_still(),))
+        standing.start()
+        for stream in range(1, 2 * 300, 2):
+            asked.send(asked.call(stream, raw.filler(16000)))
+            asked.settle()
+        assert served.word(at.MEMORY) <= 3.1 * MIB
+        assert served.counted(count.EXHAUSTED) > 0
+        go_on.set()
+        standing.join(60)
+        outcomes = [asked.outcome(stream) for stream in range(1, 2 * 300, 2)]
+        assert all(outcome.messages == [IS_LIVE] or outcome.status == 8 for outcome in outcomes)
+        waited = 300 - served.counted(count.EXHAUSTED) - (served.loop.from_loop.ring.data.size // 16000)
+        assert waited > 20

@@ -7,6 +7,7 @@ from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2.libc_kernels import write
 from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import copy, octets, words
+from serving.shared_kernels import acquire
 
 
 @general
@@ -14,6 +15,8 @@ def hand(loop, number, kind, flags, body_at, body_size):
     """Write a record of a stream, with the `body_size` bytes of its body from `body_at` on; False for no room."""
     stream = stream_at(loop, number)
     address = loop[at.TO_PYTHON]
+    if kind <= ring.MESSAGE and others_wait(loop):
+        return False
     to_python = words(address, ring.RING)
     metadata = stream[at.METADATA_SIZE] if kind == ring.CALL else 0
     size = ring.RECORD * 8 + ring.padded(metadata) + body_size
@@ -33,6 +36,12 @@ def hand(loop, number, kind, flags, body_at, body_size):
     ring.publish(to_python, address, place)
     notify(loop)
     return True
+
+
+@general_inlined
+def others_wait(loop):
+    """Whether a stream has found no room, and Python has not read on since: nobody is let past it."""
+    return acquire(loop[at.TO_PYTHON] + 8 * ring.DONE) == loop[at.STUCK_AT]
 
 
 @general_inlined

@@ -15,6 +15,8 @@ from serving.listeners.h2.stream_kernels import KEPT_ROOM, PREFIX, begin_answer,
 
 MOST_UNSENT = 256 * 1024
 """Bytes of answers of a stream that its client does not take: then nothing more of it is read."""
+RESERVE = 4
+"""That part of rows and of memory is not for calls that wait for Python."""
 CHECKED = 256
 """One more bit of HEADERS_SEEN."""
 
@@ -118,11 +120,21 @@ def advance_unary(loop, number, stream, codec):
     if compressed:
         flags = stream[at.COMPRESSION] if stream[at.COMPRESSION] else 4
     if not hand_unary(loop, number, flags, PREFIX, size):
-        return False
+        if may_wait(loop):
+            return False
+        say(loop, number, at.NO_ROOM)
+        return True
     if stream[at.BODY_ROOM] > KEPT_ROOM:
         give_back(loop, stream, at.BODY)
         stream[at.CONSUMED] = 0
     return True
+
+
+@general_inlined
+def may_wait(loop):
+    """Whether calls may stay for which the ring has no room: what others need of rows and memory is not theirs."""
+    used, free = loop[at.MEMORY], loop[at.FREE_STREAM_COUNT]
+    return RESERVE * (loop[at.MEMORY_LIMIT] - used) >= loop[at.MEMORY_LIMIT] and RESERVE * free >= loop[at.STREAM_COUNT]
 
 
 @general_inlined
@@ -186,7 +198,7 @@ def advance_stream(loop, number, stream, codec):
                     fine = hand_end(loop, number)
             else:
                 finish(loop, number)
-    if loop[at.DRAINING] and stream[at.TOLD] == 0 and stream[at.FINISHED] == 0 and stream[at.WAITING] == 0:
+    if fine and loop[at.DRAINING] and stream[at.TOLD] == 0 and stream[at.FINISHED] == 0 and stream[at.WAITING] == 0:
         say(loop, number, at.SHUTTING_DOWN)
     return fine
 
@@ -212,4 +224,5 @@ def give_window(loop, stream):
         connection = connection_at(loop, stream[at.CONNECTION_OF])
         h2.session_consume_stream(connection[at.SESSION], stream[at.ID], upto - stream[at.CONSUMED])
         stream[at.CONSUMED] = upto
+        stream[at.MOVED] = loop[at.NOW]  # only now can the client send on
         make_dirty(loop, stream[at.CONNECTION_OF])

@@ -9,7 +9,7 @@ from serving.listeners.h2 import loop_state_kernels as at
 from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import ring_kernels as ring
 from serving.listeners.h2 import table_kernels as held
-from serving.listeners.h2.hand_kernels import notify
+from serving.listeners.h2.hand_kernels import notify, others_wait
 from serving.listeners.h2.libc_kernels import clock
 from serving.listeners.h2.loop_state_kernels import stream_at
 from serving.listeners.h2.memory_kernels import call, copy, octets, words
@@ -98,6 +98,8 @@ def counts_of(loop, model):
 @general
 def hand_features(loop, number, table, model, n):
     """Ask Python what the model says of rows; the request stays here."""
+    if others_wait(loop):
+        return False
     stream = stream_at(loop, number)
     features, window = model[of.FEATURES], model[of.WINDOW]
     address = loop[at.TO_PYTHON]
