@@ -119,9 +119,11 @@ def as_list(name: str, cells: list[Any], shape: list[int], count: int) -> list[A
 
 
 def elements(shape: list[int], name: str) -> int:
-    """How many elements a shape has. Raises InvalidInput for a negative or absurd size and for too many dimensions."""
+    """How many elements a shape has. Raises InvalidInput for a negative or absurd size, no dimension or too many."""
     if len(shape) == 1 and shape[0] >= 0:
         return shape[0]
+    if not shape:
+        raise InvalidInput.cell(name, "shape []", "at least one dimension, the rows")
     if (
         len(shape) > MOST_DIMENSIONS
         or any(size < 0 for size in shape)

@@ -1,5 +1,6 @@
 """Monthly histories, texts and dates through every protocol: the same bits, in whatever form the months come."""
 
+import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -127,6 +128,18 @@ def test_histories_get_the_same_bits_in_every_form(at: Running, expected: np.nda
     assert np.allclose(first, expected, rtol=0, atol=1e-6)
     assert len(np.unique(first)) > ROWS // 2
     assert CLIENTS[client](at, {**SINGLE, **FORMS[form]}).tobytes() == first.tobytes()
+
+
+@pytest.mark.parametrize("name", ["overtime", "histories", "lengths", "hours"])
+def test_a_tensor_without_rows_is_refused_by_name(at: Running, name: str) -> None:
+    """Also as the first one: maps of TF Serving have no order."""
+    with pytest.raises(grpc.RpcError, match=rf"{name}: got shape \[\]") as raised:
+        over_tf_serving(at, {name: np.array(4.0)})
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        over_rest_kserve(at, {name: np.array(4.0)})
+    assert refused.value.code == 400
+    assert f"{name}: got shape []" in refused.value.read().decode()
 
 
 def epm_request(rows: slice, bitmap: bool) -> v1.PredictRequest:
