@@ -108,7 +108,11 @@ def test_idle_and_half_open_connections_do_not_hold_it_up(leaving):
 
 
 def test_no_call_of_a_steady_load_is_lost(small_repository):
-    """Clients that do not retry: each call is answered, or was never taken (the gateway was gone before it began)."""
+    """Clients that do not retry: each call is answered, or was never taken.
+
+    The gateway was gone before it began, or it was sent so late that the second GOAWAY names an earlier stream as the
+    last one: then the server has not looked at it (RFC 9113, 6.8), and a client that retries sends it elsewhere.
+    """
     outcomes, told, stop = Counter(), [], threading.Event()
     with gateway(small_repository, listener="h2", drain_seconds=60) as running:
 
@@ -138,5 +142,5 @@ def test_no_call_of_a_steady_load_is_lost(small_repository):
             thread.join(60)
         stop.set()
     assert set(outcomes) <= {OK, UNAVAILABLE}, outcomes
-    lost = [details for details in told if "onnection refused" not in details and "shutting down" not in details]
-    assert lost == []
+    never_taken = ("onnection refused", "shutting down", "GOAWAY received; Error code: 0")
+    assert [details for details in told if not any(reason in details for reason in never_taken)] == []
