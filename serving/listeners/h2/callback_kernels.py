@@ -60,9 +60,7 @@ def on_begin_headers(session, frame, owner):
     identifier = ints(frame, 4)[2]
     if ints(frame, 16)[14] != h2.REQUEST:
         return 0
-    number = -1
-    if connection[at.CLOSING] == 0 or identifier <= h2.session_get_last_proc_stream_id(session):
-        number = open_stream(loop, _number_of(loop, owner), identifier)
+    number = open_stream(loop, _number_of(loop, owner), identifier)
     if number < 0:
         words(loop[at.COUNTED], count.COUNTS)[count.STREAMS_REFUSED] += 1
         h2.submit_rst_stream(session, 0, identifier, h2.REFUSED_STREAM)
@@ -265,6 +263,8 @@ def on_frame(session, frame, owner):
             make_ready(loop, number)
     elif kind == h2.PING and flags & h2.ACK:
         connection[at.PINGED] = 0
+        if connection[at.NOTICED_AT] and words(frame + FRAME, 1)[0] == h2.NOTICE:
+            connection[at.NOTICED_AT] = at.HEARD
     elif kind == h2.RST_STREAM:
         note_reset(loop, connection, session)
     return 0
@@ -272,9 +272,18 @@ def on_frame(session, frame, owner):
 
 @callback(_I(_A, _A, _A))
 def on_sent(session, frame, owner):
-    """Behind a complete answer: what the client has not sent yet it need not send, and the row is free."""
+    """Behind a complete answer: what the client has not sent yet it need not send, and the row is free.
+
+    Behind the notice of a shutdown: a PING (submitted together with it, nghttp2 would send it first).
+    """
     head = octets(frame, FRAME)
-    if head[12] == h2.HEADERS and head[13] & h2.END_STREAM:
+    if head[12] == h2.GOAWAY:
+        connection = words(owner, at.CONNECTION)
+        if connection[at.NOTICED_AT]:
+            mark = _loop_of(connection)[at.SMALL]
+            words(mark, 1)[0] = h2.NOTICE
+            h2.submit_ping(session, 0, mark)
+    elif head[12] == h2.HEADERS and head[13] & h2.END_STREAM:
         identifier = ints(frame, 4)[2]
         number = h2.session_get_stream_user_data(session, identifier) - 1
         if number >= 0 and stream_at(_loop_of(words(owner, at.CONNECTION)), number)[at.ENDED] == 0:

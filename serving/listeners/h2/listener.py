@@ -32,11 +32,9 @@ from serving.telemetry.metrics import Metrics
 log = logging.getLogger("epm.grpc")
 
 BACKLOG = 1024
-LINGER_SECONDS = 0.1
-"""Between the last answer and the end of connections."""
 AGAIN_SECONDS = 0.001
-NOTICE_SECONDS = 0.15
-"""How long new calls are still taken after clients were told to call elsewhere."""
+JOIN_SECONDS = 4.0
+"""How long a loop may take for its last bytes, and for clients to hang up; it gives up itself before."""
 
 
 class H2Listener:
@@ -93,14 +91,14 @@ class H2Listener:
         give_up = time.monotonic() + seconds
         for loop in self._loops:
             loop.stop(seconds)
-        await asyncio.sleep(min(NOTICE_SECONDS, seconds))
+        while not all(loop.left for loop in self._loops) and time.monotonic() < give_up:  # noqa: ASYNC110 (as below)
+            await asyncio.sleep(0.01)
         self._handlers.stop_taking()
         while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (as in GrpcListener)
             await asyncio.sleep(0.01)
         for handed in self._handed:
             handed.end_all(Ended(grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN))
-        await asyncio.sleep(min(LINGER_SECONDS, seconds))
-        await asyncio.gather(*(asyncio.to_thread(loop.join, min(1.0, seconds)) for loop in self._loops))
+        await asyncio.gather(*(asyncio.to_thread(loop.join, min(JOIN_SECONDS, seconds)) for loop in self._loops))
         asyncio.get_running_loop().remove_reader(self._notify)
 
     @property

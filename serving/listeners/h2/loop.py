@@ -175,6 +175,11 @@ class Loop:
             self._thread.join(5.0)
 
     @property
+    def left(self) -> bool:
+        """Whether all clients have heard that it drains: no new call comes any more."""
+        return bool(self.words[at.DRAINING] == at.LEAVING) or self._thread is None or not self._thread.is_alive()
+
+    @property
     def calls(self) -> int:
         """Calls that are open."""
         return int(self.words[at.STREAM_COUNT] - self.words[at.FREE_STREAM_COUNT])

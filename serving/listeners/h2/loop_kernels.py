@@ -22,10 +22,12 @@ SWEEP_EVERY = 100_000_000
 """Nanoseconds between two looks at all connections."""
 READS = 4
 """Times that a connection is read from before others have their turn."""
-NOTICED, LEAVING = 1, 2
-"""Of draining: clients were told that they should call elsewhere; and from which stream on nothing is taken."""
-NOTICE_TIME = 100_000_000
-"""Between the two: calls that were under way when clients were told are answered."""
+NOTICE_TIME = 2 * c.SECOND
+"""How long a client is waited for that is told to call elsewhere, and does not answer the PING that goes with it."""
+LINGER = 2 * c.SECOND
+MOST_AFTERWARDS = 65536
+"""How long a client may say nothing, and how many bytes it may say, that was told everything and does not close the
+connection."""
 
 
 @general
@@ -163,14 +165,19 @@ def receive(loop, number):
         if n == 0:
             return False
         connection[at.LAST] = loop[at.NOW]
+        if connection[at.LEFT]:
+            connection[at.AFTERWARDS] += n
+            return connection[at.AFTERWARDS] <= MOST_AFTERWARDS
         connection[at.PINGED] = 0
         counted[count.RECEIVED] += n
         taken = h2.session_mem_recv(connection[at.SESSION], loop[at.BUFFER], n)
         make_dirty(loop, number)
         if taken < 0:
             counted[count.PROTOCOL_ERRORS] += 1
-            flush(loop, number)  # a GOAWAY tells why
-            return False
+            if not flush(loop, number):  # a GOAWAY tells why
+                return False
+            leave(loop, number)
+            return True
         if n < loop[at.BUFFER_SIZE]:
             return True
     return True
@@ -212,14 +219,14 @@ def flush_all(loop):
         i += 1
         connection = connection_at(loop, number)
         connection[at.IS_DIRTY] = 0
-        if connection[at.FD] >= 0 and not flush(loop, number):
+        if connection[at.FD] >= 0 and connection[at.LEFT] == 0 and not flush(loop, number):
             close_connection(loop, number)
     loop[at.DIRTY_COUNT] = 0
 
 
 @general
 def flush(loop, number):
-    """Send as much as the socket takes; False when the connection is to be closed."""
+    """Send as much as the socket takes; False when the connection is broken. One that has ended is left."""
     connection = connection_at(loop, number)
     if connection[at.PENDING_BYTES]:
         sent = send(
@@ -271,7 +278,8 @@ def flush(loop, number):
         return True
     if connection[at.CLOSING] == 0:  # it is nghttp2 that ends it
         words(loop[at.COUNTED], count.COUNTS)[count.PROTOCOL_ERRORS] += 1
-    return False
+    leave(loop, number)
+    return True
 
 
 @general
@@ -308,11 +316,27 @@ def stalled(loop, number, sent):
 
 
 @general
-def close_connection(loop, number):
-    """Close the socket and all of its streams."""
+def leave(loop, number):
+    """End a connection, and close the socket when its client has.
+
+    The system resets a connection that is closed while bytes of the client come in, if only a WINDOW_UPDATE, and what
+    is still on the way to the client is lost with it (RFC 1122, 4.2.2.13; RFC 9112, 9.6).
+    """
     connection = connection_at(loop, number)
-    if connection[at.FD] < 0:
+    if connection[at.LEFT]:
         return
+    end_session(loop, number)
+    connection[at.LEFT] = connection[at.LAST] = loop[at.NOW]
+    connection[at.CLOSING], connection[at.NOTICED_AT], connection[at.STALLED] = 2, 0, 0
+    if connection[at.WRITING]:
+        watch(loop, number, c.EPOLL_CTL_MOD, False)
+    c.shutdown(connection[at.FD], c.SHUT_WR)
+
+
+@general
+def end_session(loop, number):
+    """Close all streams of a connection; what it has to send is forgotten."""
+    connection = connection_at(loop, number)
     if connection[at.CALLS]:
         for row in range(loop[at.STREAM_COUNT]):
             stream = stream_at(loop, row)
@@ -322,9 +346,20 @@ def close_connection(loop, number):
                 else:
                     close_stream(loop, row)
     h2.session_del(connection[at.SESSION])
-    c.close(connection[at.FD])
     give_back(loop, connection, at.PENDING)
-    connection[at.FD], connection[at.SESSION] = -1, 0
+    connection[at.SESSION] = 0
+
+
+@general
+def close_connection(loop, number):
+    """Close the socket and all of its streams."""
+    connection = connection_at(loop, number)
+    if connection[at.FD] < 0:
+        return
+    if connection[at.LEFT] == 0:
+        end_session(loop, number)
+    c.close(connection[at.FD])
+    connection[at.FD] = -1
     words(loop[at.FREE_CONNECTIONS], loop[at.CONNECTION_COUNT])[loop[at.FREE_CONNECTION_COUNT]] = number
     loop[at.FREE_CONNECTION_COUNT] += 1
     words(loop[at.COUNTED], count.COUNTS)[count.CLOSED_CONNECTIONS] += 1
@@ -394,6 +429,10 @@ def end_slow(loop, number, stream):
 def look_after(loop, number, connection, counted):
     """One connection."""
     now = loop[at.NOW]
+    if connection[at.LEFT]:
+        if now - connection[at.LAST] > LINGER or now - connection[at.LEFT] > loop[at.SLOW]:
+            close_connection(loop, number)
+        return
     if connection[at.STALLED] and now - connection[at.STALLED] > loop[at.SLOW]:
         counted[count.SLOW_CLOSED] += 1
         close_connection(loop, number)
@@ -410,9 +449,7 @@ def look_after(loop, number, connection, counted):
     if connection[at.CALLS] == 0 and connection[at.STALLED] == 0:
         if loop[at.IDLE] and quiet > loop[at.IDLE] and connection[at.CLOSING] == 0:
             counted[count.IDLE_CLOSED] += 1
-            connection[at.CLOSING] = 1
-            h2.session_terminate_session(connection[at.SESSION], h2.NO_ERROR)
-            make_dirty(loop, number)
+            give_notice(loop, number)
         elif connection[at.CLOSING] and quiet > loop[at.SLOW]:
             close_connection(loop, number)
             return
@@ -422,10 +459,7 @@ def look_after(loop, number, connection, counted):
         make_dirty(loop, number)
     if loop[at.AGE] and connection[at.CLOSING] == 0 and now - connection[at.OPENED] > loop[at.AGE]:
         counted[count.AGED] += 1
-        connection[at.CLOSING] = 1
-        connection[at.NOTICED_AT] = now
-        h2.submit_shutdown_notice(connection[at.SESSION])
-        make_dirty(loop, number)
+        give_notice(loop, number)
     if connection[at.NOTICED_AT] and now - connection[at.NOTICED_AT] > NOTICE_TIME:
         connection[at.NOTICED_AT] = 0
         connection[at.CLOSING] = 2
@@ -438,7 +472,7 @@ def look_after(loop, number, connection, counted):
 def drained(loop, stop):
     """Whether the loop may end. The first time it stops listening and tells clients to call elsewhere."""
     if loop[at.DRAINING] == 0:
-        loop[at.DRAINING] = NOTICED
+        loop[at.DRAINING] = at.NOTICED
         if loop[at.LISTENER] >= 0:
             accept(loop)  # who waits to be taken is told like the others, and not cut off with the socket
             c.epoll_ctl(loop[at.EPOLL], c.EPOLL_CTL_DEL, loop[at.LISTENER], loop[at.SMALL])
@@ -447,23 +481,30 @@ def drained(loop, stop):
         for number in range(loop[at.CONNECTION_COUNT]):
             connection = connection_at(loop, number)
             if connection[at.FD] >= 0 and connection[at.CLOSING] == 0:
-                connection[at.CLOSING], connection[at.NOTICED_AT] = 1, loop[at.NOW]
-                h2.submit_shutdown_notice(connection[at.SESSION])
-                make_dirty(loop, number)
+                give_notice(loop, number)
         flush_all(loop)
-        loop[at.DRAINED_SINCE] = loop[at.NOW]
         return False
     if stop > 1 or loop[at.NOW] > loop[at.DRAIN_UNTIL]:
         return True
-    if loop[at.NOW] - loop[at.DRAINED_SINCE] < 2 * NOTICE_TIME:
-        return False
-    if loop[at.FREE_STREAM_COUNT] < loop[at.STREAM_COUNT]:
-        return False
-    for number in range(loop[at.CONNECTION_COUNT]):
-        connection = connection_at(loop, number)
-        if connection[at.FD] >= 0 and (connection[at.PENDING_BYTES] or connection[at.NOTICED_AT]):
-            return False
-    return True
+    if loop[at.DRAINING] == at.NOTICED:
+        for number in range(loop[at.CONNECTION_COUNT]):
+            connection = connection_at(loop, number)
+            if connection[at.FD] >= 0 and connection[at.NOTICED_AT]:
+                return False
+        release(loop[at.SELF] + 8 * at.DRAINING, at.LEAVING)
+    return loop[at.FREE_STREAM_COUNT] == loop[at.STREAM_COUNT] and (
+        loop[at.FREE_CONNECTION_COUNT] == loop[at.CONNECTION_COUNT]
+    )
+
+
+@general
+def give_notice(loop, number):
+    """Tell a client to call elsewhere. What it asks before it hears of that is taken: it has come before the answer to
+    the PING that follows (`on_sent`)."""
+    connection = connection_at(loop, number)
+    connection[at.CLOSING], connection[at.NOTICED_AT] = 1, loop[at.NOW]
+    h2.submit_shutdown_notice(connection[at.SESSION])
+    make_dirty(loop, number)
 
 
 @general

@@ -40,8 +40,8 @@ IDLE, SLOW, PING_AFTER, AGE, DRAIN_UNTIL = 38, 39, 40, 41, 42
 a connection with calls is asked whether it lives; after which it takes no more calls (0: never). When draining ends."""
 TO_PYTHON, FROM_PYTHON, NOTIFY = 43, 44, 45
 """Addresses of the two rings (`ring_kernels`); the eventfd by which Python is woken."""
-SELF, DRAINED_SINCE = 65, 66
-"""The address of these words; when draining began."""
+SELF = 65
+"""The address of these words."""
 TO_NOTIFY = 64
 """Whether it is to be woken when this turn is over."""
 SCRATCH, SCRATCH_SIZE = 46, 47
@@ -52,7 +52,9 @@ COUNTED = 49
 SWEPT = 50
 """When connections were looked at last."""
 DRAINING = 51
-"""0, or what of draining is done: see `loop_kernels`."""
+NOTICED, LEAVING = 1, 2
+"""0, or what of draining is done: clients were told that they should call elsewhere; all have heard, and nothing new
+comes."""
 TABLE_ADDRESS = 52
 """Address of the shared words, see `SHARED_TABLE`."""
 TABLE, EPOCH = 53, 54
@@ -90,13 +92,16 @@ PENDING, PENDING_ROOM, PENDING_BYTES, PENDING_SENT, WRITING = 5, 6, 7, 8, 9
 tells when it takes more."""
 IS_DIRTY, CLOSING, NOTICED_AT, PINGED = 10, 11, 12, 13
 """Whether it stands among DIRTY; CLOSING: 1: it should take its calls elsewhere, 2: it takes no more of them; when it
-was told so, 0 when that is done; when it was asked for a sign of life, 0 when it gave one."""
+was told so, `HEARD` when it has heard, 0 when that is done; when it was asked for a sign of life, 0 when it gave
+one."""
+HEARD = 1
 RESETS, RESETS_SINCE, HEADER_BYTES, CONTINUED, STALLED, OWNER = 14, 15, 16, 17, 18, 19
 """Streams that the client reset, and since when they are counted; bytes of headers of the block being read; its
 CONTINUATION frames; since when it takes nothing (0: it does); address of the loop."""
-EMPTY_FRAMES, WIRE_GENERATION, GREETED = 20, 21, 22
-"""DATA frames without data, in a row; which connection of this row it is; whether any frame has come."""
-CONNECTION = 24
+EMPTY_FRAMES, WIRE_GENERATION, GREETED, LEFT, AFTERWARDS = 20, 21, 22, 23, 24
+"""DATA frames without data, in a row; which connection of this row it is; whether any frame has come; when it was told
+everything, and only its client has to close it (0: not yet): it has no session then; bytes that came since."""
+CONNECTION = 26
 
 STATE, CONNECTION_OF, ID, GENERATION, METHOD_OF = range(5)
 FREE, OPEN, CLOSED = range(3)

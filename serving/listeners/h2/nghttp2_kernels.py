@@ -26,7 +26,7 @@ submit_ping = types.ExternalFunction("nghttp2_submit_ping", _I(_A, _B, _A))
 submit_goaway = types.ExternalFunction("nghttp2_submit_goaway", _I(_A, _B, _I, _U, _A, _A))
 submit_shutdown_notice = types.ExternalFunction("nghttp2_submit_shutdown_notice", _I(_A))
 
-DATA, HEADERS, RST_STREAM, PING, CONTINUATION = 0, 1, 3, 6, 9
+DATA, HEADERS, RST_STREAM, PING, GOAWAY, CONTINUATION = 0, 1, 3, 6, 7, 9
 END_STREAM, ACK = 0x1, 0x1
 REQUEST = 0
 """Category of HEADERS that open a stream."""
@@ -35,3 +35,5 @@ NO_INDEX, NO_COPY_NAME, NO_COPY_VALUE = 1, 2, 4
 DEFERRED, TEMPORAL_FAILURE, CALLBACK_FAILURE = -508, -521, -902
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 1, 2, 7, 8, 11
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE = 3, 4, 6
+NOTICE = 0x656369746F4E
+"""Of the PING that goes with a shutdown notice; that of a PING for a sign of life is 0."""
