@@ -57,7 +57,7 @@ class Handlers:
         self._window = settings.stream_window
         self._metrics = metrics
         self._readers: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._draining = self._streams_end = False
         self._running = 0
         names = [service.name for service in services]
         self._health = Health(names)
@@ -77,7 +77,16 @@ class Handlers:
     def stop_taking(self) -> None:
         """Refuse new calls and new messages from now on; what runs goes on."""
         self._draining = True
+        self.end_health()
+        self.end_streams()
+
+    def end_health(self) -> None:
+        """Tell health checkers that this server is about to leave."""
         self._health.close()
+
+    def end_streams(self) -> None:
+        """Take no more messages of streams, and no new streams; messages that have been read are answered."""
+        self._streams_end = True
         for reader in self._readers:
             reader.cancel()
 
@@ -104,7 +113,7 @@ class Handlers:
             runs = not self._draining  # one that is refused is not waited for: they may come without end
             self._running += runs
             try:
-                self._admit(context, restricted)
+                self._admit(context, restricted, self._draining)
                 call.priority = _priority(context)
                 response = await answer(body, call)
                 outcome = "OK"
@@ -130,7 +139,7 @@ class Handlers:
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> None:
             deadline, since = _deadline(context), time.monotonic()
             try:
-                self._admit(context, service.restricted)
+                self._admit(context, service.restricted, self._streams_end)
                 priority = _priority(context)
             except EpmError as error:
                 self._metrics.finished(measured, None, error.status.name, self._metrics.begun(measured))
@@ -157,7 +166,7 @@ class Handlers:
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> bytes:
             deadline, since = _deadline(context), time.monotonic()
             try:
-                self._admit(context, service.restricted)
+                self._admit(context, service.restricted, self._streams_end)
                 intake = method.open()
             except EpmError as error:
                 self._metrics.finished(measured, None, error.status.name, self._metrics.begun(measured))
@@ -184,9 +193,9 @@ class Handlers:
 
         return handle
 
-    def _admit(self, context: grpc.aio.ServicerContext, restricted: bool) -> None:
+    def _admit(self, context: grpc.aio.ServicerContext, restricted: bool, leaving: bool) -> None:
         """Raises EpmError when the call must not begin."""
-        if self._draining:
+        if leaving:
             raise NotReady(SHUTTING_DOWN)
         if restricted:
             self._permission.check(context.invocation_metadata())

@@ -1,5 +1,6 @@
 """Who does not go on with what it began is let go, who only rests is not; and what is held for anybody has a bound."""
 
+import contextlib
 import threading
 import time
 
@@ -125,6 +126,31 @@ def test_an_idle_connection_is_told_and_closed(quick):
     with Raw(quick.grpc) as asked:
         assert asked.ask(1).messages == [IS_LIVE]
         assert asked.end() == raw.NO_ERROR
+
+
+def test_who_asks_while_an_idle_connection_ends_is_answered(quick):
+    with Raw(quick.grpc) as asked:
+        assert asked.ask(1).messages == [IS_LIVE]
+        asked.until(lambda: asked.goaway)
+        time.sleep(0.5)  # as if it were far away: it asked before it knew
+        assert asked.ask(3).messages == [IS_LIVE]
+        assert asked.end() == raw.NO_ERROR
+        assert frames.word(asked.goaway.payload) == 3
+
+
+def test_who_was_quiet_for_long_and_asks_while_the_gateway_leaves_is_answered(small_repository):
+    with contextlib.ExitStack() as leaving:
+        served = leaving.enter_context(inside(small_repository, slow=SLOW, drain_seconds=60))
+        with Raw(served.grpc) as asked:
+            assert asked.ask(1).messages == [IS_LIVE]
+            time.sleep(2 * SLOW)
+            ending = threading.Thread(target=leaving.close)
+            ending.start()
+            asked.until(lambda: asked.goaway)
+            time.sleep(0.5)
+            assert asked.ask(3).messages == [IS_LIVE]
+            assert asked.end() == raw.NO_ERROR
+            ending.join(60)
 
 
 def test_what_messages_take_of_memory_is_bounded_and_given_back(small_repository):

@@ -33,8 +33,8 @@ log = logging.getLogger("epm.grpc")
 
 BACKLOG = 1024
 AGAIN_SECONDS = 0.001
-JOIN_SECONDS = 4.0
-"""How long a loop may take for its last bytes, and for clients to hang up; it gives up itself before."""
+JOIN_SECONDS = 1.0
+"""How long a loop may take to end after its time for draining."""
 
 
 class H2Listener:
@@ -87,18 +87,25 @@ class H2Listener:
         return bound
 
     async def drain(self, seconds: float) -> None:
-        """Tell clients to call elsewhere, let running calls finish for at most so long, then leave."""
+        """Tell clients to call elsewhere, let running calls finish for at most so long, then leave.
+
+        All calls are finished that clients made before they knew; streams end once all clients know.
+        """
         give_up = time.monotonic() + seconds
+        self._handlers.end_health()
         for loop in self._loops:
             loop.stop(seconds)
-        while not all(loop.left for loop in self._loops) and time.monotonic() < give_up:  # noqa: ASYNC110 (as below)
+        while not all(loop.left for loop in self._loops) and time.monotonic() < give_up - seconds / 2:  # noqa: ASYNC110 (as below)
             await asyncio.sleep(0.01)
-        self._handlers.stop_taking()
+        self._take_all()
+        await asyncio.sleep(0)  # streams that had come have begun
+        self._handlers.end_streams()
         while self._busy and time.monotonic() < give_up:  # noqa: ASYNC110 (as in GrpcListener)
             await asyncio.sleep(0.01)
         for handed in self._handed:
             handed.end_all(Ended(grpc.StatusCode.UNAVAILABLE, SHUTTING_DOWN))
-        await asyncio.gather(*(asyncio.to_thread(loop.join, min(JOIN_SECONDS, seconds)) for loop in self._loops))
+        left = max(give_up - time.monotonic(), 0.0) + JOIN_SECONDS
+        await asyncio.gather(*(asyncio.to_thread(loop.join, left) for loop in self._loops))
         asyncio.get_running_loop().remove_reader(self._notify)
 
     @property
@@ -110,6 +117,9 @@ class H2Listener:
     def _look(self) -> None:
         """Take what the loops have handed over."""
         os.eventfd_read(self._notify)
+        self._take_all()
+
+    def _take_all(self) -> None:
         for loop, handed in zip(self._loops, self._handed, strict=True):
             for record in loop.from_loop.records():
                 try:

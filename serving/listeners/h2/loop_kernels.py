@@ -22,12 +22,12 @@ SWEEP_EVERY = 100_000_000
 """Nanoseconds between two looks at all connections."""
 READS = 4
 """Times that a connection is read from before others have their turn."""
-NOTICE_TIME = 2 * c.SECOND
+NOTICE_TIME = 5 * c.SECOND
 """How long a client is waited for that is told to call elsewhere, and does not answer the PING that goes with it."""
 LINGER = 2 * c.SECOND
-MOST_AFTERWARDS = 65536
-"""How long a client may say nothing, and how many bytes it may say, that was told everything and does not close the
-connection."""
+"""How long a client may say nothing that has taken everything, and does not close the connection."""
+CONNECTION_WINDOW = 16
+"""How many windows of a stream all streams of a connection may send together, unread."""
 
 
 @general
@@ -119,7 +119,7 @@ def open_connection(loop, fd):
         return False
     connection[at.SESSION] = small[0]
     h2.submit_settings(connection[at.SESSION], 0, loop[at.SETTINGS], loop[at.SETTINGS_COUNT])
-    h2.session_set_local_window_size(connection[at.SESSION], 0, 0, 16 * loop[at.WINDOW])
+    h2.session_set_local_window_size(connection[at.SESSION], 0, 0, CONNECTION_WINDOW * loop[at.WINDOW])
     if not watch(loop, number, c.EPOLL_CTL_ADD, False):
         h2.session_del(connection[at.SESSION])
         connection[at.FD], connection[at.SESSION] = -1, 0
@@ -167,7 +167,7 @@ def receive(loop, number):
         connection[at.LAST] = loop[at.NOW]
         if connection[at.LEFT]:
             connection[at.AFTERWARDS] += n
-            return connection[at.AFTERWARDS] <= MOST_AFTERWARDS
+            return connection[at.AFTERWARDS] <= CONNECTION_WINDOW * loop[at.WINDOW]
         connection[at.PINGED] = 0
         counted[count.RECEIVED] += n
         taken = h2.session_mem_recv(connection[at.SESSION], loop[at.BUFFER], n)
@@ -334,6 +334,13 @@ def leave(loop, number):
 
 
 @general
+def unsent(loop, connection):
+    """Bytes that the client's system has not acknowledged."""
+    left = ints(loop[at.SMALL], 1)
+    return left[0] if c.ioctl(connection[at.FD], c.SIOCOUTQ, loop[at.SMALL]) == 0 else 0
+
+
+@general
 def end_session(loop, number):
     """Close all streams of a connection; what it has to send is forgotten."""
     connection = connection_at(loop, number)
@@ -430,7 +437,8 @@ def look_after(loop, number, connection, counted):
     """One connection."""
     now = loop[at.NOW]
     if connection[at.LEFT]:
-        if now - connection[at.LAST] > LINGER or now - connection[at.LEFT] > loop[at.SLOW]:
+        silent = now - connection[at.LAST] > LINGER
+        if now - connection[at.LEFT] > loop[at.SLOW] or (silent and unsent(loop, connection) == 0):
             close_connection(loop, number)
         return
     if connection[at.STALLED] and now - connection[at.STALLED] > loop[at.SLOW]:
@@ -450,7 +458,7 @@ def look_after(loop, number, connection, counted):
         if loop[at.IDLE] and quiet > loop[at.IDLE] and connection[at.CLOSING] == 0:
             counted[count.IDLE_CLOSED] += 1
             give_notice(loop, number)
-        elif connection[at.CLOSING] and quiet > loop[at.SLOW]:
+        elif connection[at.CLOSING] == 2 and quiet > loop[at.SLOW]:
             close_connection(loop, number)
             return
     elif quiet > loop[at.PING_AFTER] and connection[at.PINGED] == 0:
@@ -509,7 +517,7 @@ def give_notice(loop, number):
 
 @general
 def close_all(loop):
-    """Close every connection; how many there were that still had calls."""
+    """Close every connection; how many there were that still had calls, or answers that were not sent."""
     cut = 0
     if loop[at.LISTENER] >= 0:
         c.close(loop[at.LISTENER])
@@ -517,6 +525,6 @@ def close_all(loop):
     for number in range(loop[at.CONNECTION_COUNT]):
         connection = connection_at(loop, number)
         if connection[at.FD] >= 0:
-            cut += connection[at.CALLS] > 0
+            cut += connection[at.CALLS] > 0 or connection[at.PENDING_BYTES] > 0
             close_connection(loop, number)
     return cut

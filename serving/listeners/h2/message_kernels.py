@@ -198,7 +198,8 @@ def advance_stream(loop, number, stream, codec):
                     fine = hand_end(loop, number)
             else:
                 finish(loop, number)
-    if fine and loop[at.DRAINING] and stream[at.TOLD] == 0 and stream[at.FINISHED] == 0 and stream[at.WAITING] == 0:
+    resting = stream[at.TOLD] == 0 and stream[at.FINISHED] == 0 and stream[at.WAITING] == 0
+    if fine and resting and loop[at.DRAINING] == at.LEAVING:
         say(loop, number, at.SHUTTING_DOWN)
     return fine
 
