@@ -390,10 +390,12 @@ WARMED = os.environ.get("WARMED")
 """Where `make test` has run `epm warm` already, which takes minutes."""
 QUICKLY = {} if WARMED else {"NUMBA_OPT": "1"}
 """Compile, and find again, code that is less optimised: what is compiled is the same."""
+BUILD = {name: os.environ[name] for name in ("NUMBA_BOUNDSCHECK",) if name in os.environ}
+"""Which build the tests run in: gateways inherit it, so warming must be of it too."""
 
 
 def warm_up(cache: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return start(Path(serving.__file__).parents[1], cache, WARM, timeout=1500, **QUICKLY, **environment)
+    return start(Path(serving.__file__).parents[1], cache, WARM, timeout=1500, **BUILD, **QUICKLY, **environment)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from serving.listeners.h2.memory_kernels import copy, octets, same, words
 from serving.listeners.h2.wire_kernels import (
     bytes_size,
     inside,
-    load,
+    next_nonzero,
     put_letters,
     put_size,
     put_varint,
@@ -124,6 +124,14 @@ def is_low(model, coverage, i):
     return coverage[i] < np.float32(model[of.LEAST_COVERAGE : of.LEAST_COVERAGE + 1].view(np.float64)[0])
 
 
+@bare_inlined
+def is_warned(model, coverage, marks, low, marked, i):
+    """Whether row i has any warning: few have."""
+    return (low and is_low(model, coverage, i)) or (
+        marked and next_nonzero(marks[i], 0, marks.shape[1]) < marks.shape[1]
+    )
+
+
 @bare
 def texts_size(model, output, n, outputs, coverage, marks, low, marked, tag):
     """How many bytes `put_texts` writes."""
@@ -141,7 +149,9 @@ def texts_size(model, output, n, outputs, coverage, marks, low, marked, tag):
     if not low and not marked:
         return np.int64(n) * (2 if tag else 4)
     for i in range(n):
-        size = warnings_size(model, coverage, marks, low, marked, i)
+        size = np.int64(0)
+        if is_warned(model, coverage, marks, low, marked, i):
+            size = warnings_size(model, coverage, marks, low, marked, i)
         total += bytes_size(size) if tag else 4 + size
     return total
 
@@ -169,7 +179,9 @@ def put_texts(model, output, n, outputs, coverage, marks, low, marked, tag, out,
             at = put_frame(tag, 0, out, at)
         return at
     for i in range(n):
-        if tag:
+        if not is_warned(model, coverage, marks, low, marked, i):
+            at = put_frame(tag, 0, out, at)
+        elif tag:
             at = put_frame(tag, warnings_size(model, coverage, marks, low, marked, i), out, at)
             at = put_warnings(model, coverage, marks, low, marked, i, out, at)
         else:  # the length is known afterwards, and takes four bytes in any case
@@ -200,23 +212,13 @@ def warnings_size(model, coverage, marks, low, marked, i):
     size = texts[1] + 1 if low and is_low(model, coverage, i) else np.int64(0)
     if marked:
         row, end = marks[i], model[of.INPUTS]
-        c = next_mark(row, 0, end)
+        c = next_nonzero(row, 0, end)
         while c < end:
             for state in range(STATES):
                 if row[c] >> state & 1:
                     size += texts[2 * (1 + STATES * c + state) + 1] + 1
-            c = next_mark(row, c + 1, end)
+            c = next_nonzero(row, c + 1, end)
     return max(size - 1, 0)
-
-
-@bare_inlined
-def next_mark(row, at, end):
-    """The first place from `at` on where a mark stands, `end` for none: most are 0. row: uint8[end]."""
-    while end - at >= 8 and load(row, at, np.uint64) == 0:
-        at += 8
-    while at < end and row[at] == 0:
-        at += 1
-    return at
 
 
 @bare
@@ -228,7 +230,7 @@ def put_warnings(model, coverage, marks, low, marked, i, out, at):
         at = put_octets(texts[0], texts[1], out, at)
     if marked:
         row, end = marks[i], model[of.INPUTS]
-        c = next_mark(row, 0, end)
+        c = next_nonzero(row, 0, end)
         while c < end:
             for state in range(STATES):
                 if row[c] >> state & 1:
@@ -237,7 +239,7 @@ def put_warnings(model, coverage, marks, low, marked, i, out, at):
                         at += 1
                     text = 2 * (1 + STATES * c + state)
                     at = put_octets(texts[text], texts[text + 1], out, at)
-            c = next_mark(row, c + 1, end)
+            c = next_nonzero(row, c + 1, end)
     return at
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from serving.features.row_kernels import STATES
 from serving.jit import bare, bare_inlined
+from serving.listeners.h2.wire_kernels import next_nonzero
 
 ACCEPTED, REFUSED_CONNECTIONS, CLOSED_CONNECTIONS = 0, 1, 2
 STREAMS_OPENED, STREAMS_CLOSED, STREAMS_REFUSED, STREAMS_RESET = 3, 4, 5, 6
@@ -93,10 +94,10 @@ def inspected(cells, rows, low, marked, marks):
     cells[AT_ROWS + RAW_ROWS] += rows
     cells[AT_ROWS + LOW_ROWS] += low
     if marked:
+        inputs = marks.shape[1]
         for i in range(rows):
-            for c in range(marks.shape[1]):
-                mark = marks[i, c]
-                if mark:
-                    for state in range(STATES):
-                        if mark >> state & 1:
-                            cells[AT_STATES + state * marks.shape[1] + c] += 1
+            c = next_nonzero(marks[i], 0, inputs)
+            while c < inputs:
+                for state in range(STATES):
+                    cells[AT_STATES + state * inputs + c] += marks[i, c] >> state & 1
+                c = next_nonzero(marks[i], c + 1, inputs)

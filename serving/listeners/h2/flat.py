@@ -31,7 +31,15 @@ from serving.listeners.h2 import model_kernels as of
 from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
 from serving.listeners.h2.memory import Memory
-from serving.listeners.h2.rows_kernels import name_hash
+from serving.listeners.h2.rows_kernels import (
+    NAME,
+    NAME_ADDRESS,
+    NAME_FIRST,
+    NAME_LAST,
+    NAME_NUMBER,
+    NAME_SIZE,
+    name_key,
+)
 from serving.protocols import by_id
 from serving.protocols.answers import answer_specs
 from serving.repository.served import ServedModel
@@ -179,13 +187,14 @@ def names_table(numbers: Mapping[bytes, int], memory: Memory) -> tuple[int, int]
     slots = 4
     while slots < 2 * len(numbers):
         slots *= 2
-    rows = np.full((slots, 4), -1, np.int64)
+    rows = np.full((slots, NAME), -1, np.int64)
     for name, number in numbers.items():
-        value = int(name_hash(np.frombuffer(bytearray(name), np.uint8), 0, len(name)))
+        value, first, last = name_key(np.frombuffer(bytearray(name), np.uint8), 0, len(name))
         slot = value & (slots - 1)
-        while rows[slot, 2] >= 0:
+        while rows[slot, NAME_SIZE] >= 0:
             slot = (slot + 1) & (slots - 1)
-        rows[slot] = value, memory.text(name)[0], len(name), number
+        rows[slot, [NAME_FIRST, NAME_LAST, NAME_SIZE]] = first, last, len(name)
+        rows[slot, [NAME_NUMBER, NAME_ADDRESS]] = number, memory.text(name)[0]
     return memory.address(rows), slots - 1
 
 

@@ -30,8 +30,8 @@ DECIDES, DECIDING, DECIDED, THRESHOLD = 24, 25, 26, 27
 the threshold, float32."""
 NOTHING, CLASSES, A_THRESHOLD = 0, 1, 2
 NAMES, NAMES_MASK = 28, 29
-"""Of what a caller may send: hash table int64[NAMES_MASK + 1, 4]: hash, address, size, number of the input below;
-size -1 in a free place."""
+"""Of what a caller may send: hash table int64[NAMES_MASK + 1, rows_kernels.NAME]: first and last eight bytes, size (-1
+in a free place), number of the input below, address."""
 SENT, SENT_COUNT = 30, 31
 """int64[SENT_COUNT, CATEGORIES]: kind (below), place, hash table of a category's names in the form above with the code
 as number, its mask, the code of an unknown name."""

@@ -9,24 +9,32 @@ from serving.listeners.h2 import request_kernels as to
 from serving.listeners.h2 import table_kernels as held
 from serving.listeners.h2.memory_kernels import doubles, octets, same, singles, words
 from serving.listeners.h2.values_kernels import AS_COLUMN, AS_TENSOR, SENT_AS, next_text, read_numbers, read_singles
-from serving.listeners.h2.wire_kernels import BAD, fixed, load
+from serving.listeners.h2.wire_kernels import BAD, fixed, inside, load
 
 LEFT = 0
 """Instead of a number of rows: Python shall look at it."""
-WORDS_OF_NAME = 4
+NAME_FIRST, NAME_LAST, NAME_SIZE, NAME_NUMBER, NAME_ADDRESS = range(5)
+NAME = 5
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 """Odd numbers without a pattern."""
 
 
 @bare_inlined
-def name_hash(data, at, size):
-    """A name's first and last eight bytes, mixed, as int64. Names are compared as well."""
-    if size >= 8:
-        first, last = load(data, at, np.uint64), load(data, at + size - 8, np.uint64)
-    else:
-        first, last = fixed(data, at, size), np.uint64(0)
-    value = (first ^ (last * _FIRST) ^ (np.uint64(size) * _SECOND)) * _FIRST
-    return np.int64(value ^ (value >> np.uint64(29)))
+def name_key(data, at, size):
+    """(hash, first eight bytes, last eight) of a name, as int64; of a shorter name all of it is the first and the last.
+
+    Texts of a column differ in size from row to row: no branch is guessed from it.
+    """
+    if at + 8 <= data.shape[0]:
+        inside(data, at, size)
+        all_of_it = (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
+        mask = all_of_it if size < 8 else ~np.uint64(0)
+        first = load(data, at, np.uint64) & mask
+        last = load(data, at + max(size - 8, 0), np.uint64) & mask
+    else:  # at the end of a message
+        first = last = fixed(data, at, size)
+    value = (first ^ (last * _SECOND) ^ np.uint64(size)) * _FIRST
+    return np.int64(value ^ (value >> np.uint64(29))), np.int64(first), np.int64(last)
 
 
 @bare_inlined
@@ -43,14 +51,15 @@ def equal(one, a, other, b, count):
 @bare
 def find(table, mask, data, at, size):
     """The number that stands beside a name in a hash table (`model_kernels.NAMES`), -1 for none."""
-    value = name_hash(data, at, size)
+    value, first, last = name_key(data, at, size)
     slot = value & mask
     for _ in range(mask + 1):
-        row = words(table + slot * WORDS_OF_NAME * 8, WORDS_OF_NAME)
-        if row[2] < 0:
+        row = words(table + slot * NAME * 8, NAME)
+        same_ends = row[NAME_FIRST] == first and row[NAME_LAST] == last and row[NAME_SIZE] == size
+        if same_ends and (size <= 16 or equal(octets(row[NAME_ADDRESS], size), 8, data, at + 8, size - 16)):
+            return row[NAME_NUMBER]
+        if row[NAME_SIZE] < 0:
             return -1
-        if row[0] == value and row[2] == size and equal(octets(row[1], size), 0, data, at, size):
-            return row[3]
         slot = (slot + 1) & mask
     return -1
 

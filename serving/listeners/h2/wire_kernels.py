@@ -153,6 +153,16 @@ def inside(data, at, size):
 
 
 @bare_inlined
+def next_nonzero(data, at, end):
+    """The first place from `at` on, before `end`, where a byte is not 0; `end` for none. data: uint8[>= end]."""
+    while end - at >= 8 and load(data, at, np.uint64) == 0:
+        at += 8
+    while at < end and data[at] == 0:
+        at += 1
+    return at
+
+
+@bare_inlined
 def fixed(data, at, size):
     """The unsigned number of so many bytes, little-endian."""
     value = np.uint64(0)

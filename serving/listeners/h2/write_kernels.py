@@ -62,13 +62,10 @@ def margins(model, outputs, margin):
             margin[i] = np.abs(outputs[i, first] - threshold)
         return
     for i in range(margin.size):
-        best, second = outputs[i, first], outputs[i, first + 1]
-        if second > best:
-            best, second = second, best
-        for c in range(first + 2, first + many):
+        best, second = outputs[i, first], -np.float32(np.inf)
+        for c in range(first + 1, first + many):
             p = outputs[i, c]
-            if p > best:
-                best, second = p, best
-            elif p > second:
-                second = p
+            lower = best if best < p else p
+            second = lower if lower > second else second
+            best = p if p > best else best
         margin[i] = best - second
