@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.listeners.h2 import values_kernels, wire_kernels
+from serving.listeners.h2 import rows_kernels, values_kernels, wire_kernels
+from serving.listeners.h2.flat import names_table
+from serving.listeners.h2.memory import Memory
 from tests.h2.requests import MESSAGES, agree, field, read, shuffled, values_field, varint
 
 pytestmark = pytest.mark.unit
@@ -248,3 +250,18 @@ def test_utf_8_is_what_python_says_it_is(text: bytes) -> None:
     else:
         known = True
     assert wire_kernels.is_utf8(np.frombuffer(bytearray(b"\x80" + text + b"\x80"), np.uint8), 1, len(text)) == known
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_name_is_found_wherever_it_stands_and_no_other_is(data: st.DataObject) -> None:
+    """Names that differ only in the middle, only in zeros at their end or only in size; behind them a byte, or none."""
+    some = st.binary(max_size=40) | st.builds(lambda middle: b"aaaaaaaa" + middle + b"zzzzzzzz", st.binary(max_size=9))
+    names = data.draw(st.lists(some | st.sampled_from([b"a", b"a\0", b"a" * 8, b"a" * 9, b"a" * 16]), unique=True))
+    memory = Memory()
+    address, mask = names_table({name: number for number, name in enumerate(names)}, memory)
+    for asked in [*names, data.draw(some)]:
+        for behind in (b"", b"z" * 9):
+            text = np.frombuffer(bytearray(b"z" + asked + behind), np.uint8)
+            number = names.index(asked) if asked in names else -1
+            assert rows_kernels.find(address, mask, text, 1, len(asked)) == number
